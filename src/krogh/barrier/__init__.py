@@ -1,0 +1,1 @@
+"""Describe WHAT is crossed: layers, routes, physiology."""

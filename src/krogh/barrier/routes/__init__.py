@@ -1,0 +1,1 @@
+"""Routes across the barrier: each is one flux law in its own file."""

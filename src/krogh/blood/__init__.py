@@ -1,0 +1,1 @@
+"""Describe WHAT arrives: doses and the free concentration in plasma."""

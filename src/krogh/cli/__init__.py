@@ -1,0 +1,1 @@
+"""Parse, call and show: one small file per command."""

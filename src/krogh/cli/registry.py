@@ -1,0 +1,15 @@
+"""List the commands; a new command is one file with a function ``register`` and one name here."""
+
+from __future__ import annotations
+
+import importlib
+
+import typer
+
+COMMANDS = ("simulate", "compounds")
+
+
+def register_commands(app: typer.Typer) -> None:
+    """Add every command of :data:`COMMANDS` to `app`."""
+    for name in COMMANDS:
+        importlib.import_module(f"krogh.cli.{name}").register(app)

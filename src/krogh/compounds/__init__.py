@@ -1,0 +1,1 @@
+"""Describe WHAT crosses the barrier."""

@@ -1,0 +1,1 @@
+"""Measure how fast water crosses the barrier from FEXI diffusion MRI."""

@@ -1,0 +1,1 @@
+"""Read and write files; no other part of the package touches them."""

@@ -1,0 +1,1 @@
+"""Draw results: every axis has its unit, every figure its caption."""

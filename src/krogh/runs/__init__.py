@@ -1,0 +1,1 @@
+"""Put compound, barrier and dose together and run them."""

@@ -1,0 +1,1 @@
+"""Compute HOW it moves: mesh, membranes, blood, steppers, linear solvers."""
