@@ -1,0 +1,35 @@
+"""Estimators by name, one file each, loaded on first use.
+
+A new estimator is a new file with a function ``fit`` of the shape :class:`krogh.fexi.interface.Estimator` and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from krogh.errors import UsageError, nearest
+from krogh.fexi.interface import Estimator
+
+__all__ = ["ESTIMATORS", "get_estimator"]
+
+#: Name -> (module, what it does).
+ESTIMATORS: dict[str, tuple[str, str]] = {
+    "nlls": ("krogh.fexi.estimators.nlls", "least squares in the signal domain, global optimum, compiled"),
+    "nlls27": ("krogh.fexi.estimators.nlls27", "least squares by L-BFGS-B from 27 starts (the classic baseline, slow)"),
+    "rician": ("krogh.fexi.estimators.rician", "maximum likelihood under Rician noise"),
+    "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
+}
+
+
+def get_estimator(name: str) -> Estimator:
+    """Return the function ``fit`` of estimator `name`.
+
+    Raises
+    ------
+    UsageError
+        If no estimator has that name.
+    """
+    if name not in ESTIMATORS:
+        raise UsageError("estimator", got=repr(name), expected="a known name", hint=nearest(name, ESTIMATORS))
+    estimator: Estimator = importlib.import_module(ESTIMATORS[name][0]).fit
+    return estimator
