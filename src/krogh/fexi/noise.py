@@ -1,7 +1,7 @@
 """Add the noise of a magnitude MRI image to signals.
 
 SNR always means: signal of the unfiltered b = 0 volume divided by the standard deviation of the noise in one channel (real or
-imaginary part). Noise goes onto the signals as they are, before any normalisation, so that dividing by b = 0 later shows its true cost.
+imaginary part). Noise goes onto the signals as they are, before any normalisation: dividing by b = 0 later shows its true cost.
 """
 
 from __future__ import annotations

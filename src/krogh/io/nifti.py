@@ -121,19 +121,17 @@ def read_dwi(path: str | Path) -> Image:
     """Read a 4-D series; a 3-D image or a single volume is refused."""
     image = read_image(path)
     if image.data.ndim != 4:
-        raise InputError(
-            image.name, got=f"a 3-D image {image.data.shape}", expected="a 4-D series, one volume per row of the protocol"
-        )
+        expected = "a 4-D series, one volume per row of the protocol"
+        raise InputError(image.name, got=f"a 3-D image {image.data.shape}", expected=expected)
     return image
 
 
 def _same_grid(image: Image, reference: Image, what: str) -> NDArray[np.float32]:
+    where, shape = f"{what} {image.name}", image.data.shape
     if image.data.ndim != 3:
-        raise InputError(f"{what} {image.name}", got=f"{image.data.ndim} dimensions {image.data.shape}", expected="a 3-D image")
-    if image.data.shape != reference.data.shape[:3]:
-        raise InputError(
-            f"{what} {image.name}", got=f"shape {image.data.shape}", expected=f"{reference.data.shape[:3]} as {reference.name}"
-        )
+        raise InputError(where, got=f"{image.data.ndim} dimensions {shape}", expected="a 3-D image")
+    if shape != reference.data.shape[:3]:
+        raise InputError(where, got=f"shape {shape}", expected=f"{reference.data.shape[:3]} as {reference.name}")
     corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * np.array([*image.data.shape, 1.0])
     off_mm = float(np.abs((corners @ (image.affine - reference.affine).T)[:, :3]).max())
     if off_mm > 0.1 * min(reference.voxel_size_mm):
