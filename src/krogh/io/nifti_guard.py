@@ -170,10 +170,7 @@ def _shape_and_type(header: Any, where: str) -> tuple[tuple[int, ...], np.dtype[
     if not 1 <= dims[0] <= 7 or any(d < 1 for d in dims[1 : dims[0] + 1]):
         raise InputError(where, got=f"image lengths {dims[1:]} in {dims[0]} dimensions", expected="lengths >= 1", hint=_REPAIR)
     shape = tuple(dims[1 : dims[0] + 1])
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) < 3:
-        shape = (*shape, 1, 1)[:3]
+    shape = (*shape, 1, 1)[: max(3, len(shape))][:3] + tuple(d for d in shape[3:] if d > 1)
     if len(shape) > 4:
         raise InputError(where, got=f"{len(shape)} dimensions {shape}", expected="3 or 4 dimensions")
     code = int(header["datatype"])
