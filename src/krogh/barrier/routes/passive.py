@@ -1,0 +1,59 @@
+"""Cross the lipid membrane by solubility and diffusion: the permeant (neutral) fraction follows its own difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from krogh.barrier.routes.base import Flux
+from krogh.errors import InputError
+
+__all__ = ["Passive", "solubility_diffusion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Passive:
+    """Cross passively: J = P (f1 u1 - f2 u2).
+
+    Attributes
+    ----------
+    permeability_m_s : array, broadcast to (batch, species, face)
+        Permeability of the permeant form [m/s], >= 0.
+    permeant_blood, permeant_brain : array
+        Permeant fraction of the free drug on each side, 0..1 (Henderson-Hasselbalch at that side's pH); equal fractions make
+        the route symmetric, unequal ones trap the ionised form.
+    """
+
+    permeability_m_s: Any
+    permeant_blood: Any = 1.0
+    permeant_brain: Any = 1.0
+    name: str = "passive"
+
+    def flux(self, u_blood: Any, u_brain: Any) -> Flux:
+        """Return J = P (f1 u1 - f2 u2); linear, so the derivatives are constant."""
+        d_blood = self.permeability_m_s * self.permeant_blood + 0.0 * u_blood
+        d_brain = self.permeability_m_s * self.permeant_brain + 0.0 * u_brain
+        return Flux(d_blood * u_blood, d_brain * u_brain, d_blood, -d_brain)
+
+
+def solubility_diffusion(partition: float, diffusivity_m2_s: float, thickness_m: float) -> float:
+    """Return P = K D_m / d [m/s] of a lipid sheet.
+
+    Parameters
+    ----------
+    partition : float
+        Membrane/water partition coefficient of the permeant form.
+    diffusivity_m2_s : float
+        Diffusivity inside the membrane [m2/s].
+    thickness_m : float
+        Thickness of the membrane [m], > 0; about 4e-9 m for one bilayer.
+
+    References
+    ----------
+    Overton's rule; see Diamond & Katz 1974, J Membrane Biol 17:121.
+    """
+    if not thickness_m > 0:
+        raise InputError("thickness_m", got=thickness_m, expected="a thickness > 0 m")
+    if partition < 0 or diffusivity_m2_s < 0:
+        raise InputError("partition, diffusivity_m2_s", got=f"{partition}, {diffusivity_m2_s}", expected="values >= 0")
+    return partition * diffusivity_m2_s / thickness_m

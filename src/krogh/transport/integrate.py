@@ -1,0 +1,330 @@
+"""March C du/dt = F(u, t) through time: adaptive or fixed steps, doses hit exactly, a ledger of everything that crossed.
+
+A dose belongs to the step that starts with it: the last stage of the step that ends there sees the blood just before (the left limit).
+Without that the area under the curve is wrong with not one rejected step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from krogh.errors import ConvergenceError, InputError
+from krogh.transport.flows import return_deficits
+from krogh.transport.linear import SOLVERS, LinearSolver
+from krogh.transport.newton import consistent_faces, solve_stage
+from krogh.transport.operator import Operator
+from krogh.transport.steppers import STEPPERS, Tableau
+from krogh.transport.steppers.explicit import explicit_march
+
+__all__ = ["BloodSource", "March", "StepStats", "integrate"]
+
+
+class BloodSource(Protocol):
+    """Give the free concentration in blood and the times at which it is not smooth."""
+
+    def free(self, t_s: float, *, left: bool = False) -> np.ndarray:
+        """Return the free concentration (B, S) at `t_s`; with `left`, just before."""
+        ...
+
+    def events(self, t_end_s: float) -> np.ndarray:
+        """Return the times in (0, t_end_s) at which a dose starts or stops [s]."""
+        ...
+
+
+@dataclass
+class StepStats:
+    """Count the work that was done; ``repaired``: steps in which an undershoot was returned to its neighbour (see `_positive`)."""
+
+    steps: int = 0
+    rejected: int = 0
+    solves: int = 0
+    iterations: int = 0
+    repaired: int = 0
+
+
+@dataclass
+class March:
+    """Hold what the stepper saw.
+
+    Attributes
+    ----------
+    t_s : list of float
+        Times of the accepted steps.
+    u, slope : lists of arrays
+        State and du/dt at those times (after `reduce`).
+    ledger : list of arrays (B, S, row)
+        Cumulative ledger at those times.
+    auc : array (B, S, N)
+        Time integral of u by the weights of the method.
+    """
+
+    t_s: list[float] = field(default_factory=list)
+    u: list[np.ndarray] = field(default_factory=list)
+    slope: list[np.ndarray] = field(default_factory=list)
+    ledger: list[np.ndarray] = field(default_factory=list)
+    auc: np.ndarray | None = None
+    final: np.ndarray | None = None
+    stats: StepStats = field(default_factory=StepStats)
+    worst_defect: float = 0.0
+    most_negative: float = 0.0
+
+
+def integrate(
+    operator: Operator,
+    blood: BloodSource,
+    t_end_s: float,
+    *,
+    u0: np.ndarray | None = None,
+    method: str = "esdirk43",
+    step_s: float | None = None,
+    rtol: float = 1e-4,
+    reduce: Callable[[np.ndarray], np.ndarray] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> March:
+    """March from 0 to `t_end_s`.
+
+    Parameters
+    ----------
+    operator : Operator
+        The problem in space.
+    blood : BloodSource
+        Free concentration in blood.
+    t_end_s : float
+        End of the run [s], > 0.
+    u0 : array (B, S, N), optional
+        Start; zero (no drug in the brain) by default.
+    method : str
+        A key of :data:`STEPPERS`, or ``explicit``.
+    step_s : float, optional
+        Fixed step; required by the methods without an error estimate.
+    rtol : float
+        Relative tolerance of a step, 1e-10..1e-1.
+    reduce : callable, optional
+        What to keep of (B, S, N) at each step; everything by default.
+    progress : callable, optional
+        Called with the share of the time done, 0..1.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, needs a step, or the step is beyond the stability limit (explicit).
+    ConvergenceError
+        If the step size had to fall below round-off.
+    """
+    if not (math.isfinite(t_end_s) and t_end_s > 0):
+        raise InputError("duration", got=f"{t_end_s} s", expected="a finite time > 0 s")
+    if not 1e-10 <= rtol <= 0.1:
+        raise InputError("rtol", got=rtol, expected="1e-10 to 0.1")
+    solver = SOLVERS[operator.graph.structure](operator)
+    start = np.zeros(operator.graph.shape) if u0 is None else np.array(u0, dtype=float)
+    start = consistent_faces(operator, solver, start, blood.free(0.0))
+    if method == "explicit":
+        return explicit_march(operator, solver, blood, start, t_end_s, step_s, reduce or (lambda u: u), progress)
+    table = STEPPERS.get(method)
+    if table is None:
+        raise InputError("method", got=method, expected=", ".join(["explicit", *STEPPERS]))
+    if step_s is None and table.b_error is None:
+        raise InputError("step", got="none", expected=f"a fixed step for '{method}'", hint="give --step, or use --method esdirk43")
+    if step_s is not None and not (math.isfinite(step_s) and step_s > 0):
+        raise InputError("step", got=f"{step_s} s", expected="a finite time > 0 s")
+    return _Marcher(operator, solver, blood, table, rtol, step_s, reduce or (lambda u: u), progress).run(start, t_end_s)
+
+
+class _Marcher:
+    """Run one table over one interval; kept apart so that each piece fits a screen."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        solver: LinearSolver,
+        blood: BloodSource,
+        table: Tableau,
+        rtol: float,
+        step_s: float | None,
+        reduce: Callable[[np.ndarray], np.ndarray],
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.op, self.solver, self.blood, self.table = operator, solver, blood, table
+        self.rtol, self.fixed, self.reduce, self.progress = rtol, step_s, reduce, progress
+        self.capacity = operator.graph.capacity
+        self.cells = self.capacity > 0
+        self.signs = np.array([sign for _, sign in operator.ledger_names], dtype=float)
+        self.scale = np.zeros((*operator.graph.shape[:2], 1))
+        self.out = March()
+
+    # -- one step ------------------------------------------------------------------------------------------------------------------
+
+    def _stages(self, t: float, h: float, u: np.ndarray, f0: np.ndarray, at_event: bool) -> _Step | None:
+        """Return the stages of one step, or None where Newton did not converge."""
+        a, c = self.table.a, self.table.c
+        states, rates, bloods = [u], [f0], [self.blood.free(t)]
+        base = self.capacity * u
+        for i in range(1, len(c)):
+            r = base.copy()
+            for j in range(i):
+                if a[i, j] != 0:
+                    r += (h * a[i, j]) * rates[j]
+            gh = h * a[i, i]
+            last = c[i] == 1
+            blood = self.blood.free(t + c[i] * h, left=bool(at_event and last))
+            result = solve_stage(self.op, self.solver, gh, r, states[-1], blood)
+            self.out.stats.solves += 1
+            self.out.stats.iterations += result.iterations
+            if not result.converged:
+                return None
+            states.append(result.u)
+            rates.append((self.capacity * result.u - r) / gh)
+            bloods.append(blood)
+        return _Step(states, rates, bloods, states[-1], rates[-1])
+
+    def _error(self, step: _Step, h: float) -> float:
+        """Return the error estimate over the tolerance, worst problem of the batch."""
+        assert self.table.b_error is not None
+        weights = self.table.b - self.table.b_error
+        e = sum(h * w * f for w, f in zip(weights, step.rates, strict=True) if w != 0)
+        gh = h * self.table.gamma
+        new = step.states[-1]
+        # filtering by (C + gh L)^-1 keeps stiff components from spoiling the estimate
+        e = -self.solver.step(self.capacity, gh, new, step.bloods[-1], np.asarray(e))
+        size = np.maximum(np.abs(step.states[0]), np.abs(new))
+        scale = np.maximum(self.scale, np.maximum(np.abs(new).max(-1), np.abs(step.bloods[-1]))[..., None])
+        tolerance = self.rtol * np.maximum(size, 1e-3 * scale) + 1e-300
+        ratio = np.where(self.cells, e / tolerance, 0.0)
+        return float(np.sqrt((ratio**2).sum(-1) / self.cells.sum(-1)).max())
+
+    def _positive(self, step: _Step) -> bool:
+        """Return undershoots to the neighbour towards the blood; False where that would exceed the tolerance.
+
+        A step that is right to the tolerance may still leave -1e-8 of scale ahead of a front. Moving that much along an edge keeps
+        the mass and stays far inside the tolerance; it is counted, never hidden.
+        """
+        new = step.states[-1]
+        if float(new.min()) >= 0.0:
+            return True
+        fixed = new.copy()
+        rows, n = new.shape[0] * new.shape[1], new.shape[2]
+        scale = np.broadcast_to(self.scale, (*new.shape[:2], 1))
+        top = np.maximum(scale[..., 0], np.abs(new).max(-1))
+        if float((new.min(-1) + 0.1 * self.rtol * top).min()) < 0.0:
+            return False
+        return_deficits(fixed.reshape(rows, n), self.capacity.reshape(rows, n), self.op.graph.parent)
+        blood = step.bloods[-1]
+        step.landed = consistent_faces(self.op, self.solver, fixed, blood)
+        step.slope = self._start(step.landed, blood)
+        self.out.stats.repaired += 1
+        return True
+
+    def _attempt(self, t: float, h: float, u: np.ndarray, f: np.ndarray, at_event: bool) -> tuple[_Step | None, float]:
+        """Return a step and its error over the tolerance; accept it where that is <= 1."""
+        step = self._stages(t, h, u, f, at_event)
+        if step is None:
+            return None, math.inf
+        if self.fixed is not None:
+            return step, 1.0
+        error = self._error(step, h)
+        if error <= 1.0 and not self._positive(step):
+            return step, math.inf
+        return step, error
+
+    # -- the march -----------------------------------------------------------------------------------------------------------------
+
+    def run(self, u: np.ndarray, t_end: float) -> March:
+        """March from 0 to `t_end`."""
+        events = [*sorted(float(e) for e in self.blood.events(t_end) if 0 < e < t_end), t_end]
+        t, index, previous = 0.0, 0, 1.0
+        h = self.fixed or min(1e-3, 1e-6 * t_end)
+        ledger = np.zeros((*u.shape[:2], self.signs.size))
+        auc = np.zeros_like(u)
+        f = self._start(u, self.blood.free(0.0))
+        self._record(t, u, f, ledger)
+        while index < len(events):
+            stop = events[index]
+            left = stop - t
+            hit = h * (1 + 1e-6) >= left
+            dt = left if hit else (left / 2 if self.fixed is None and 2 * h > left else h)
+            step, error = self._attempt(t, dt, u, f, hit)
+            if step is None or not error <= 1.0:
+                self.out.stats.rejected += 1
+                if step is None:
+                    self.solver.refresh()
+                h = dt * (0.25 if step is None else max(0.1, 0.8 * error ** (-1.0 / self._q)))
+                self._check_step(h, t, t_end, step)
+                continue
+            self._account(step, dt, ledger, auc, u)
+            u, t = step.landed, (stop if hit else t + dt)
+            self.scale = np.maximum(self.scale, np.maximum(np.abs(u).max(-1), np.abs(step.bloods[-1]))[..., None])
+            f = step.slope
+            if hit:
+                index += 1
+                if index < len(events):  # a dose: everything restarts from its right limit
+                    u = consistent_faces(self.op, self.solver, u, self.blood.free(t))
+                    f = self._start(u, self.blood.free(t))
+            self._record(t, u, f, ledger)
+            if self.fixed is None:
+                h, previous = self._next(dt, error, previous, restart=hit)
+            if self.progress is not None:
+                self.progress(t / t_end)
+        self.out.auc, self.out.final = auc, u
+        return self.out
+
+    @property
+    def _q(self) -> int:
+        return min(self.table.order, self.table.error_order) + 1
+
+    def _start(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+        return np.where(self.cells, self.op.rate(u, blood), 0.0)
+
+    def _next(self, dt: float, error: float, previous: float, *, restart: bool) -> tuple[float, float]:
+        """Return the next step by a PI rule, in powers of sqrt(2) so that factors can be kept."""
+        error = max(error, 1e-10)
+        grow = 0.9 * error ** (-0.7 / self._q) * previous ** (0.3 / self._q)
+        h = dt * min(4.0, max(0.2, grow))
+        if restart:
+            h = min(h, 1e-2)
+        return 2.0 ** (math.floor(2 * math.log2(h)) / 2), error
+
+    def _check_step(self, h: float, t: float, t_end: float, step: _Step | None) -> None:
+        if self.fixed is not None:
+            raise ConvergenceError("step", got=f"no solution at t = {t:.6g} s with the fixed step", hint="use a smaller --step")
+        if h < 1e-14 * t_end:
+            what = "Newton's method does not converge" if step is None else "the error stays above the tolerance"
+            raise ConvergenceError("time stepping", got=f"{what} at t = {t:.6g} s", hint="check the kinetics, or raise --rtol")
+
+    def _account(self, step: _Step, h: float, ledger: np.ndarray, auc: np.ndarray, u_old: np.ndarray) -> None:
+        """Add the step to the ledger and the AUC, and note how well mass was kept."""
+        change = np.zeros_like(ledger)
+        for w, u, blood in zip(self.table.b, step.states, step.bloods, strict=True):
+            if w != 0:
+                change += h * w * self.op.ledger(u, blood)
+                auc += h * w * u
+        ledger += change
+        new = step.landed
+        stored = (self.capacity * (new - u_old)).sum(-1)
+        size = np.maximum((self.capacity * np.abs(new)).sum(-1), np.abs(change).max(-1)) + 1e-300
+        self.out.worst_defect = max(self.out.worst_defect, float((np.abs(stored - change @ self.signs) / size).max()))
+        top = np.maximum(self.scale[..., 0], np.abs(new).max(-1)) + 1e-300
+        self.out.most_negative = min(self.out.most_negative, float((new.min(-1) / top).min()))
+        self.out.stats.steps += 1
+
+    def _record(self, t: float, u: np.ndarray, f: np.ndarray, ledger: np.ndarray) -> None:
+        slope = np.divide(f, self.capacity, out=np.zeros_like(f), where=self.cells)
+        self.out.t_s.append(t)
+        self.out.u.append(self.reduce(u))
+        self.out.slope.append(self.reduce(slope))
+        self.out.ledger.append(ledger.copy())
+
+
+@dataclass(slots=True)
+class _Step:
+    """Stages of one step; it lands on the last one, unless undershoots were returned."""
+
+    states: list[np.ndarray]
+    rates: list[np.ndarray]
+    bloods: list[np.ndarray]
+    landed: np.ndarray
+    slope: np.ndarray

@@ -1,0 +1,193 @@
+"""Evaluate the right-hand side F(u, t) of C du/dt = F, its slopes and its ledger on a graph.
+
+F is always the sum of flows in minus flows out, each flow counted once for its tail and once for its head: what leaves one node enters
+another, so mass can only change through the blood, the losses and the reactions, and the ledger lists every one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from krogh.transport.flows import divergence, linear_flows
+from krogh.transport.graph import Graph
+
+__all__ = ["Operator", "Slopes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Hold the derivatives of F at one state; ``coupled`` tells whether species act on each other.
+
+    Attributes
+    ----------
+    tail, head : array
+        d(flow)/d(u_tail) and -d(flow)/d(u_head); (B, S, E), or (B, E, S, S) where coupled.
+    node : array
+        Minus the derivative of losses and reactions; (B, S, N), or (B, N, S, S) where coupled.
+    """
+
+    tail: np.ndarray
+    head: np.ndarray
+    node: np.ndarray
+    coupled: bool
+
+
+class Operator:
+    """Evaluate a graph: F, slopes, ledger. Holds scratch arrays, so one operator serves one thread.
+
+    Parameters
+    ----------
+    graph : Graph
+        The assembled problem.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        b, s, n = graph.shape
+        e = graph.tail.size
+        self._rows = b * s
+        self._g_tail = np.ascontiguousarray(np.broadcast_to(graph.conductance * graph.tail_factor, (b, s, e)))
+        self._g_head = np.ascontiguousarray(np.broadcast_to(graph.conductance * graph.head_factor, (b, s, e)))
+        self._tail = np.ascontiguousarray(graph.tail, dtype=np.int64)
+        self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
+        self._sink = graph.loss + graph.outflow
+        self.coupled = s > 1
+        self.linear = all(t.route.name in ("passive", "paracellular") for t in graph.routes) and not any(
+            np.any(np.isfinite(r.law.km_mol_m3)) for r in graph.reactions
+        )
+        self._names = self._ledger_names()
+
+    # -- flows ---------------------------------------------------------------------------------------------------------------------
+
+    def _sides(self, u: np.ndarray, blood: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return u at the two ends of `edges`, shape (B, S, len(edges)) each."""
+        graph = self.graph
+        extended = np.concatenate([u, blood[..., None]], axis=-1) if u.ndim == 3 else u
+        tail = extended[..., self._tail[edges]]
+        if graph.upstream is not None and graph.blend is not None:
+            blend = graph.blend[..., edges]
+            tail = (1.0 - blend) * tail + blend * extended[..., graph.upstream[edges]]
+        return tail, extended[..., self._head[edges]]
+
+    def rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+        """Return F, shape (B, S, N), for the free concentrations `u` (B, S, N) and `blood` (B, S)."""
+        b, s, n = self.graph.shape
+        flow = np.empty((b, s, self._tail.size))
+        linear_flows(
+            u.reshape(self._rows, n), blood.reshape(self._rows), self._tail, self._head,
+            self._g_tail.reshape(self._rows, -1), self._g_head.reshape(self._rows, -1), flow.reshape(self._rows, -1),
+        )  # fmt: skip
+        for term in self.graph.routes:
+            inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
+            flow[..., term.edges] += term.area * (inward - outward)
+        out = np.empty_like(u)
+        divergence(flow.reshape(self._rows, -1), self._tail, self._head, out.reshape(self._rows, n))
+        out -= self._sink * u
+        for reaction in self.graph.reactions:
+            rate = reaction.law.rate(u[..., reaction.nodes])[0] * reaction.volume
+            out[..., reaction.nodes] -= rate
+            for index, product in enumerate(reaction.law.product):
+                if product is not None:
+                    out[:, product, reaction.nodes] += rate[:, index]
+        return out
+
+    # -- slopes --------------------------------------------------------------------------------------------------------------------
+
+    def slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+        """Return the derivatives of F at (u, blood)."""
+        return self._coupled_slopes(u, blood) if self.coupled else self._single_slopes(u, blood)
+
+    def _single_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+        tail, head, node = self._g_tail.copy(), self._g_head.copy(), self._sink.copy()
+        for term in self.graph.routes:
+            _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
+            tail[..., term.edges] += term.area * d_blood
+            head[..., term.edges] -= term.area * d_brain
+        for reaction in self.graph.reactions:
+            node[..., reaction.nodes] += reaction.law.rate(u[..., reaction.nodes])[1] * reaction.volume
+        return Slopes(tail, head, node, coupled=False)
+
+    def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+        b, s, n = self.graph.shape
+        eye = np.eye(s)
+        tail = np.moveaxis(self._g_tail, 1, 2)[..., None] * eye
+        head = np.moveaxis(self._g_head, 1, 2)[..., None] * eye
+        node = np.moveaxis(self._sink, 1, 2)[..., None] * eye
+        for term in self.graph.routes:
+            _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
+            tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
+            head[:, term.edges] -= self._blocks(d_brain * term.area, eye)
+        for reaction in self.graph.reactions:
+            slope = np.moveaxis(reaction.law.rate(u[..., reaction.nodes])[1] * reaction.volume, 1, 2)
+            node[:, reaction.nodes] += slope[..., None] * eye
+            for index, product in enumerate(reaction.law.product):
+                if product is not None:
+                    node[:, reaction.nodes, product, index] -= slope[..., index]
+        return Slopes(tail, head, node, coupled=True)
+
+    @staticmethod
+    def _blocks(derivative: np.ndarray, eye: np.ndarray) -> np.ndarray:
+        """Return (B, face, S, S) from (B, S, face) or (B, S, S, face)."""
+        if derivative.ndim == 4:
+            return np.moveaxis(derivative, 3, 1)
+        return np.moveaxis(derivative, 1, 2)[..., None] * eye
+
+    # -- ledger --------------------------------------------------------------------------------------------------------------------
+
+    def _ledger_names(self) -> tuple[tuple[str, int], ...]:
+        """Return (name, sign) of every way in (+1) and out (-1) of the model."""
+        names: list[tuple[str, int]] = []
+        for term in self.graph.routes:
+            crossing = self._crosses_blood(term.edges)
+            key = f"{term.route.name}@{term.where}"
+            names += [(f"in:{key}", 1 if crossing else 0), (f"out:{key}", -1 if crossing else 0)]
+        names += [("in:blood flow", 1), ("out:blood flow", -1)]
+        names += [(f"loss:{medium}", -1) for medium in self.graph.media]
+        for reaction in self.graph.reactions:
+            key = f"{reaction.law.name}@{reaction.where}"
+            names += [(f"used:{key}", -1), (f"formed:{key}", 1)]
+        return tuple(names)
+
+    def _crosses_blood(self, edges: np.ndarray) -> bool:
+        return bool(np.all(self._tail[edges] == self.graph.shape[2]))
+
+    @property
+    def ledger_names(self) -> tuple[tuple[str, int], ...]:
+        """Return the names of the ledger's rows and their sign in the mass balance (0: inside the model)."""
+        return self._names
+
+    def ledger(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+        """Return the rate of every ledger row, shape (B, S, row) [amount/s]."""
+        graph = self.graph
+        b, s, n = graph.shape
+        out = np.zeros((b, s, len(self._names)))
+        row = 0
+        for term in graph.routes:
+            inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
+            out[..., row] = (inward * term.area).sum(-1)
+            out[..., row + 1] = (outward * term.area).sum(-1)
+            row += 2
+        out[..., row], out[..., row + 1] = self._blood_flow(u, blood)
+        row += 2
+        for nodes in graph.media.values():
+            out[..., row] = (graph.loss[..., nodes] * u[..., nodes]).sum(-1)
+            row += 1
+        for reaction in graph.reactions:
+            rate = (reaction.law.rate(u[..., reaction.nodes])[0] * reaction.volume).sum(-1)
+            out[..., row] = rate
+            for index, product in enumerate(reaction.law.product):
+                if product is not None:
+                    out[:, product, row + 1] += rate[:, index]
+            row += 2
+        return out
+
+    def _blood_flow(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what linear edges bring in from the blood, and what they and the venous outflow take away."""
+        n = self.graph.shape[2]
+        edges = np.flatnonzero(self._tail == n)
+        heads = np.minimum(self._head[edges], n - 1)
+        inward = (self._g_tail[..., edges] * blood[..., None]).sum(-1)
+        outward = (self._g_head[..., edges] * u[..., heads]).sum(-1) + (self.graph.outflow * u).sum(-1)
+        return inward, outward

@@ -1,0 +1,134 @@
+"""Assemble the layered slab: one path from blood to the far side of the tissue, per square metre of barrier."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from krogh.barrier.model import Barrier
+from krogh.errors import InputError
+from krogh.transport.graph import Graph, Reaction, RouteEdges
+from krogh.transport.mesh import Mesh
+
+__all__ = ["slab_graph"]
+
+
+def slab_graph(barrier: Barrier, mesh: Mesh) -> Graph:
+    """Return the graph of a slab.
+
+    Half-cell resistances ``h / 2D`` join a cell centre to its faces; two cells without a membrane between them share
+    ``1 / (h_a/2D_a + h_b/2D_b)``, which gives the exact flux through piecewise constant media.
+
+    Parameters
+    ----------
+    barrier : Barrier
+        Layers, membranes and cells.
+    mesh : Mesh
+        Cells along the path; must have the same layers.
+    """
+    chain = _Chain(barrier, mesh)
+    return chain.graph()
+
+
+class _Chain:
+    """Number the nodes: faces and cells in order from blood to tissue, then the cell compartments."""
+
+    def __init__(self, barrier: Barrier, mesh: Mesh) -> None:
+        if int(mesh.layer[-1]) != len(barrier.layers) - 1:
+            raise InputError("mesh", got=f"{int(mesh.layer[-1]) + 1} layers", expected=f"{len(barrier.layers)}")
+        self.barrier, self.mesh = barrier, mesh
+        self.membranes = {m.face: m for m in barrier.membranes}
+        self.first = [int(np.flatnonzero(mesh.layer == i)[0]) for i in range(len(barrier.layers))]
+        self.cell_node = np.zeros(mesh.layer.size, dtype=int)
+        self.brain_face: dict[int, int] = {}
+        node = 0
+        for cell, layer in enumerate(mesh.layer):
+            if cell == self.first[layer] and (layer in self.membranes or self._entered(layer)):
+                if layer > 0 and layer in self.membranes:
+                    node += 1  # blood-side face
+                self.brain_face[int(layer)] = node
+                node += 1
+            self.cell_node[cell] = node
+            node += 1
+        self.n_chain = node
+        leaf_cells = [np.flatnonzero(mesh.layer == c.layer) for c in barrier.cells]
+        self.leaf_node = [self.n_chain + sum(x.size for x in leaf_cells[:k]) + np.arange(x.size) for k, x in enumerate(leaf_cells)]
+        self.leaf_cell = leaf_cells
+        self.n_nodes = self.n_chain + sum(x.size for x in leaf_cells)
+
+    def _entered(self, layer: int) -> bool:
+        return any(b.to_layer == layer for b in self.barrier.bypasses)
+
+    def _per_cell(self, name: str) -> np.ndarray:
+        """Return a layer property as (B, S, cell)."""
+        values = np.stack([self.barrier.expand(getattr(layer, name)) for layer in self.barrier.layers], axis=-1)
+        return values[..., self.mesh.layer]
+
+    def graph(self) -> Graph:
+        """Assemble."""
+        b, s = self.barrier.batch, len(self.barrier.species)
+        width = self.mesh.width_m
+        capacity, loss = np.zeros((b, s, self.n_nodes)), np.zeros((b, s, self.n_nodes))
+        capacity[..., self.cell_node] = self._per_cell("capacity") * width
+        loss[..., self.cell_node] = self._per_cell("loss_per_s") * width
+        for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
+            capacity[..., nodes] = self.barrier.expand(cell.capacity)[..., None] * width[cells]
+        tail, head, conductance, head_factor = self._edges()
+        return Graph(
+            capacity=capacity, tail=tail, head=head, conductance=conductance, tail_factor=np.ones_like(conductance),
+            head_factor=head_factor, loss=loss, outflow=np.zeros_like(loss), routes=tuple(self._routes()),
+            reactions=tuple(self._reactions()), parent=self._parent(), media=self._media(), structure="chain",
+            layout={"n_chain": self.n_chain, "cell_node": self.cell_node, "leaf_node": self.leaf_node, "leaf_cell": self.leaf_cell},
+        )  # fmt: skip
+
+    def _edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        b, s = self.barrier.batch, len(self.barrier.species)
+        half = self.mesh.width_m / (2 * self._per_cell("diffusivity_m2_s"))  # (B, S, cell) resistance to a face
+        node_half = np.zeros((b, s, self.n_chain))
+        node_half[..., self.cell_node] = half
+        resistance = node_half[..., :-1] + node_half[..., 1:]
+        # between the two faces of one membrane there is no bulk: the routes act there
+        chain = np.divide(1.0, resistance, out=np.zeros_like(resistance), where=resistance > 0)
+        tails, heads = [np.arange(self.n_chain - 1)], [np.arange(1, self.n_chain)]
+        conductances, factors = [chain], [np.ones_like(chain)]
+        for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
+            tails.append(self.cell_node[cells])
+            heads.append(nodes)
+            conductances.append(self.barrier.expand(cell.exchange_per_s)[..., None] * self.mesh.width_m[cells])
+            factors.append(np.broadcast_to(1.0 / self.barrier.expand(cell.trapping)[..., None], (b, s, cells.size)))
+        entries = [0] + [self.brain_face[x.to_layer] for x in self.barrier.bypasses]
+        tails.append(np.full(len(entries), self.n_nodes))
+        heads.append(np.array(entries))
+        from_blood = np.zeros((b, s, len(entries)))
+        if 0 not in self.brain_face:  # no membrane: the first face is the blood
+            from_blood[..., 0] = 1.0 / half[..., 0]
+        conductances.append(from_blood)
+        factors.append(np.ones_like(from_blood))
+        return np.concatenate(tails), np.concatenate(heads), np.concatenate(conductances, -1), np.concatenate(factors, -1)
+
+    def _routes(self) -> list[RouteEdges]:
+        n_edges = self.n_chain - 1 + (self.n_nodes - self.n_chain)
+        one = np.ones(1)
+        found = []
+        for membrane in self.barrier.membranes:
+            edge = n_edges if membrane.face == 0 else self.brain_face[membrane.face] - 1
+            found += [RouteEdges(route, np.array([edge]), one, membrane.name) for route in membrane.routes]
+        for k, bypass in enumerate(self.barrier.bypasses):
+            found.append(RouteEdges(bypass.route, np.array([n_edges + 1 + k]), one, "blood-brain"))
+        return found
+
+    def _reactions(self) -> list[Reaction]:
+        found = []
+        for index, layer in enumerate(self.barrier.layers):
+            cells = np.flatnonzero(self.mesh.layer == index)
+            found += [Reaction(law, self.cell_node[cells], self.mesh.width_m[cells], layer.name) for law in layer.reactions]
+        for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
+            found += [Reaction(law, nodes, self.mesh.width_m[cells], cell.name) for law in cell.reactions]
+        return found
+
+    def _parent(self) -> np.ndarray:
+        leaf_parents = [self.cell_node[cells] for cells in self.leaf_cell]
+        return np.concatenate([np.arange(-1, self.n_chain - 1), *leaf_parents]).astype(np.int64)
+
+    def _media(self) -> dict[str, np.ndarray]:
+        media = {layer.name: self.cell_node[self.mesh.layer == i] for i, layer in enumerate(self.barrier.layers)}
+        return media | {cell.name: nodes for cell, nodes in zip(self.barrier.cells, self.leaf_node, strict=True)}

@@ -1,0 +1,100 @@
+"""Forward Euler with a fixed step: the baseline, refused beyond its stability limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from krogh.errors import InputError
+from krogh.transport.newton import consistent_faces
+from krogh.transport.operator import Operator
+
+if TYPE_CHECKING:
+    from krogh.transport.integrate import BloodSource, March
+    from krogh.transport.linear import LinearSolver
+
+__all__ = ["explicit_march", "stability_limit_s"]
+
+_MOST_STEPS = 20_000_000
+
+
+def stability_limit_s(operator: Operator) -> float:
+    """Return the largest stable step of forward Euler, min C_i / sum of slopes out of i [s].
+
+    By Gershgorin's theorem every eigenvalue lies within twice the largest (slopes out of a node / its capacity). Membrane faces have no
+    capacity; the flow between two cells across them is bounded by the half-cell conductance alone, so the limit holds for any flux law.
+    """
+    graph = operator.graph
+    out = graph.loss + graph.outflow
+    for ends, conductance in ((graph.tail, graph.conductance * graph.tail_factor), (graph.head, graph.conductance * graph.head_factor)):
+        inside = ends < graph.shape[2]
+        np.add.at(out, (slice(None), slice(None), ends[inside]), np.broadcast_to(conductance, (*graph.shape[:2], ends.size))[..., inside])
+    for reaction in graph.reactions:
+        np.add.at(out, (slice(None), slice(None), reaction.nodes), reaction.law.rate_per_s * reaction.volume + 0 * graph.loss[..., reaction.nodes])
+    cells = graph.capacity > 0
+    return float(np.min(np.where(cells & (out > 0), graph.capacity / np.where(out > 0, out, 1.0), math.inf)))
+
+
+def explicit_march(
+    operator: Operator,
+    solver: LinearSolver,
+    blood: BloodSource,
+    u: np.ndarray,
+    t_end_s: float,
+    step_s: float | None,
+    reduce: Callable[[np.ndarray], np.ndarray],
+    progress: Callable[[float], None] | None,
+) -> March:
+    """March by u += dt F / C; the membrane faces follow at once. At most a thousand states are kept.
+
+    Raises
+    ------
+    InputError
+        If the step is beyond the stability limit, or the run would take more than 20 million steps.
+    """
+    from krogh.transport.integrate import March
+
+    limit = stability_limit_s(operator)
+    h = 0.9 * limit if step_s is None else step_s
+    if not 0 < h <= limit:
+        raise InputError("step", got=f"{h:.3g} s", expected=f"at most {limit:.3g} s, the stability limit of 'explicit' on this mesh",
+                         hint="use --method esdirk43, or a coarser mesh")  # fmt: skip
+    stops = [*sorted(float(e) for e in blood.events(t_end_s) if 0 < e < t_end_s), t_end_s]
+    counts = [max(1, math.ceil((b - a) / h - 1e-9)) for a, b in zip([0.0, *stops], stops, strict=False)]
+    if sum(counts) > _MOST_STEPS:
+        raise InputError("step", got=f"{sum(counts):.2g} explicit steps", expected=f"at most {_MOST_STEPS:.0g}",
+                         hint="use --method esdirk43 or a shorter run")  # fmt: skip
+    cells = operator.graph.capacity > 0
+    inverse = np.where(cells, 1.0 / np.where(cells, operator.graph.capacity, 1.0), 0.0)
+    out = March()
+    ledger = np.zeros((*u.shape[:2], len(operator.ledger_names)))
+    auc = np.zeros_like(u)
+    every = max(1, sum(counts) // 1000)
+    t, done = 0.0, 0
+    for start, stop, count in zip([0.0, *stops], stops, counts, strict=False):
+        dt = (stop - start) / count
+        u = consistent_faces(operator, solver, u, blood.free(start))
+        for k in range(count):
+            now = blood.free(t)
+            f = operator.rate(u, now)
+            if done % every == 0:
+                _record(out, t, u, f * inverse, ledger, reduce)
+            ledger += dt * operator.ledger(u, now)
+            auc += dt * u
+            t, done = start + (k + 1) * dt, done + 1
+            u = consistent_faces(operator, solver, u + dt * inverse * f, blood.free(t, left=k == count - 1))
+            if progress is not None and done % every == 0:
+                progress(t / t_end_s)
+    _record(out, t, u, operator.rate(u, blood.free(t, left=True)) * inverse, ledger, reduce)
+    out.auc, out.final, out.stats.steps = auc, u, done
+    return out
+
+
+def _record(out: March, t: float, u: np.ndarray, slope: np.ndarray, ledger: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]) -> None:
+    out.t_s.append(t)
+    out.u.append(reduce(u))
+    out.slope.append(reduce(slope))
+    out.ledger.append(ledger.copy())
