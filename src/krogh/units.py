@@ -33,8 +33,11 @@ _MOLAR = {"M": 1e3, "mM": 1.0, "uM": 1e-3, "nM": 1e-6, "pM": 1e-9}
 #: Dimension -> (SI unit, {unit: factor to SI}).
 DIMENSIONS: dict[str, tuple[str, dict[str, float]]] = {
     "length": ("m", _LENGTH),
-    "area": ("m2", {"m2": 1.0, "cm2": 1e-4, "mm2": 1e-6, "um2": 1e-12}),
+    "area": ("m2", {"m2": 1.0, "cm2": 1e-4, "mm2": 1e-6, "um2": 1e-12, "A2": 1e-20}),
+    "area_per_mass": ("m2/kg", {"m2/kg": 1.0, "m2/g": 1e3, "cm2/g": 0.1}),
+    "surface_density": ("mol/m2", _ratio({"mol": 1.0, "nmol": 1e-9, "pmol": 1e-12, "fmol": 1e-15}, {"m2": 1.0, "cm2": 1e-4})),
     "volume": ("m3", _VOLUME),
+    "volume_per_mass": ("m3/kg", _ratio(_VOLUME, {"kg": 1.0, "g": 1e-3})),
     "time": ("s", _TIME),
     "rate": ("1/s", {"1/s": 1.0, "1/min": 1 / 60, "1/h": 1 / 3600, "1/d": 1 / 86400}),
     "mass": ("kg", _MASS),
@@ -55,7 +58,7 @@ DIMENSIONS: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 _PATTERN = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
-_ALIASES = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": " ", "−": "-"})
+_ALIASES = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": " ", "−": "-", "Å": "A"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ class Value:
 class Permeability:
     """Hold one measured or predicted permeability of the whole endothelium.
 
-    ``intrinsic`` is that of the neutral species, without efflux or flow limit; ``apparent`` is what was measured at pH 7.4 with whatever
-    limits applied. The two differ by orders of magnitude and are never mixed.
+    ``intrinsic`` is that of the neutral species, without efflux or flow limit; ``apparent`` is what was measured at pH 7.4 with
+    whatever limits applied. The two differ by orders of magnitude and are never mixed.
 
     Attributes
     ----------
@@ -161,8 +161,8 @@ class PlasmaPK:
 class Compound:
     """Hold what is known of one compound.
 
-    Per-species values are mappings from species (``human``, ``rat``, ``mouse``) to :class:`Value`. An absent value is ``None`` or an
-    absent key; :meth:`need` turns that into an error that names the option which supplies it.
+    Per-species values are mappings from species (``human``, ``rat``, ``mouse``) to :class:`Value`. An absent value is ``None`` or
+    an absent key; :meth:`need` turns that into an error that names the option which supplies it.
     """
 
     name: str
