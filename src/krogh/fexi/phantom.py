@@ -1,7 +1,7 @@
 """Build a digital head whose water exchange is known: tissues with sources, partial volume, an optional lesion.
 
 Labels on a fine grid become, on a coarser one, noise-free signals and the true maps behind them. A large voxel holds the average
-of the *signals* of its fine voxels, not the signal of the average tissue. Reads no files: the brain comes from ``krogh.io.asldro``.
+of the *signals* of its fine voxels, not the signal of the average tissue. Reads no files: see ``krogh.io.asldro``.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Phantom:
 def tissue_signals(tissues: Sequence[Tissue], protocol: Protocol, *, relaxation: bool = True) -> FloatArray:
     """Return the signal of each pure tissue [tissue, volume] for proton density times 1.
 
-    With `relaxation`, T1 and crushers act, and T2 where the protocol states both echo times (``2cmr``); without, exchange alone acts
-    (``2cm``).
+    With `relaxation`, T1 and crushers act, and T2 where the protocol states both echo times (``2cmr``); without, exchange alone
+    acts (``2cm``).
     """
     rows = []
     timed = None not in (protocol.echo_time_filter_s, protocol.echo_time_detect_s)
