@@ -1,7 +1,7 @@
 """The apparent exchange rate model: one diffusivity, reduced by the filter, coming back at rate AXR.
 
-Answers "how does the apparent diffusivity recover with the mixing time?". It knows no compartments, relaxation or crushers; what it
-leaves out biases AXR (see ``two_compartment_relaxation``).
+Answers "how does the apparent diffusivity recover with the mixing time?". It knows no compartments, relaxation or crushers;
+what it leaves out biases AXR (see ``two_compartment_relaxation``).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class AxrModel(SeriesModel):
     Parameters
     ----------
     bounds : dict of (low, high), optional
-        Replace the limits ADC 0.1-4.5 um2/ms, sigma 0-1, AXR 0-20 1/s; keys are parameter names, values SI. A negative lower limit
-        of sigma is allowed (white matter, Shin 2024 doi:10.1002/mrm.30086).
+        Replace the limits ADC 0.1-4.5 um2/ms, sigma 0-1, AXR 0-20 1/s; keys are parameter names, values SI. A negative lower
+        limit of sigma is allowed (white matter, Shin 2024 doi:10.1002/mrm.30086).
 
     Notes
     -----

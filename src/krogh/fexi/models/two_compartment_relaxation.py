@@ -1,7 +1,7 @@
 """Two exchanging pools with their own T1 and T2, and crushers that go on weighting during the mixing time.
 
-The unfiltered scan is not at equilibrium here: T2 during the filter block already favours one pool. Exchange within the two short blocks
-is neglected.
+The unfiltered scan is not at equilibrium here: T2 during the filter block already favours one pool. Exchange within the two
+short blocks is neglected.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class TwoCompartmentRelaxation(CompartmentModel):
     Parameters
     ----------
     t1_i_s, t1_e_s, t2_i_s, t2_e_s : float, optional
-        Relaxation times of blood and tissue [s], infinite allowed. Default: arterial blood 1.65 / 0.15 and grey matter at 3 T 1.33 /
-        0.08 (assumed; the model is only as right as these inputs).
+        Relaxation times of blood and tissue [s], infinite allowed. Default: arterial blood 1.65 / 0.15 and grey matter at 3 T
+        1.33 / 0.08 (assumed; the model is only as right as these inputs).
     fixed, bounds : dict, optional
         As in :class:`krogh.fexi.models.two_compartment.CompartmentModel`.
 
@@ -44,7 +44,8 @@ class TwoCompartmentRelaxation(CompartmentModel):
 
     References
     ----------
-    Powell et al. 2023 (2CMr); Ohene et al. 2023 doi:10.1186/s12987-023-00422-7 (crushers); Lasic et al. 2018, Magn Reson Med 79:2228.
+    Powell et al. 2023 (2CMr); Ohene et al. 2023 doi:10.1186/s12987-023-00422-7 (crushers); Lasic et al. 2018, Magn Reson Med
+    79:2228.
     """
 
     name = "2cmr"
