@@ -45,8 +45,8 @@ def run_chunks(work: Callable[[slice], None], n: int, *, threads: int, progress:
 def search_axr(
     reduced: Reduced, u: FloatArray, given: FloatArray | None, bounds: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Return theta [voxel, 3] (kernel units), S0, Gauss-Newton matrix of the cost, cost and convergence for merged signals
-    `u`.""" from krogh.fexi.estimators._kernel import GRID, search
+    """Return theta [voxel, 3] (kernel units), S0, Gauss-Newton matrix, cost and convergence for merged signals `u`."""
+    from krogh.fexi.estimators._kernel import GRID, search
 
     low, high = axr_units(bounds)
     rates = low[2] + (high[2] - low[2]) * GRID
