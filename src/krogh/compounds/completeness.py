@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from krogh.compounds.compound import Compound, Transporter
 
-__all__ = ["missing_for_simulation", "missing_kinetics"]
+__all__ = ["NEEDED_PARAMETERS", "missing_for_simulation", "missing_kinetics"]
 
 #: Parameters without which a route that is no Michaelis-Menten law of its own cannot be computed.
-_NEEDED = {
+NEEDED_PARAMETERS = {
     "receptor": ("receptor_mol_m2", "kd_mol_m3", "internalisation_per_s"),
     "adsorptive": ("sites_mol_m2", "affinity_mol_m3", "turnover_per_s"),
 }
@@ -15,8 +15,8 @@ _NEEDED = {
 
 def missing_kinetics(transporter: Transporter) -> list[str]:
     """Return the kinetic constants that are blank; a route with a blank cannot be simulated."""
-    if transporter.route in _NEEDED:
-        return [f"parameters.{key}" for key in _NEEDED[transporter.route] if key not in transporter.parameters]
+    if transporter.route in NEEDED_PARAMETERS:
+        return [f"parameters.{key}" for key in NEEDED_PARAMETERS[transporter.route] if key not in transporter.parameters]
     pairs = (("km", transporter.km_mol_m3), ("vmax", transporter.vmax_mol_m2_s))
     return [name for name, value in pairs if value is None]
 

@@ -142,6 +142,10 @@ def _per_species(raw: object, kind: Kind, where: str) -> dict[str, Value]:
 
 def _permeabilities(table: Mapping[str, Any], where: str) -> tuple[Permeability, ...]:
     raw = table.get("permeability", [])
+    if "permeability_basis" in table and not isinstance(raw, (str, int, float)):
+        raise InputError(
+            f"{where}permeability_basis", got="no permeability as text beside it", hint="a table has its own 'basis'"
+        )
     if not isinstance(raw, (list, tuple)):
         return (read_permeability(raw, f"{where}permeability", table.get("permeability_basis")),)
     return tuple(read_permeability(entry, f"{where}permeability {i}") for i, entry in enumerate(raw, 1))
