@@ -100,7 +100,8 @@ def read_text(path: Path) -> str:
     """Return the text of a small file, or say in one line why not."""
     try:
         if not path.is_file():
-            raise InputError(path.name, got="no such file", hint=f"it was looked for beside {path.stem}")
+            hint = "the .bf, .bval and .tm files lie side by side" if path.suffix in _FSL else None
+            raise InputError(path.name, got="no such file", hint=hint)
         if path.stat().st_size > MAX_TEXT_BYTES:
             raise InputError(path.name, got=f"{path.stat().st_size} bytes", expected=f"at most {MAX_TEXT_BYTES}")
         return path.read_text(encoding="utf-8-sig")

@@ -211,7 +211,7 @@ def write_map(path: Path, values: NDArray[Any], header: Any, *, description: str
     fresh["vox_offset"] = len(fresh.binaryblock) + 4
     fresh["scl_slope"], fresh["scl_inter"] = 1.0, 0.0
     fresh["descrip"] = description.encode("ascii", "replace")[:79]
-    finite = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)].astype(np.float64)
     if finite.size:
         fresh["cal_min"], fresh["cal_max"] = np.percentile(finite, [0.5, 99.5])
     body = np.asarray(values).astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes(order="F")

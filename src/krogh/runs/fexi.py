@@ -188,8 +188,8 @@ def _chunks(count: int, size: int) -> Iterator[slice]:
 def estimate_noise_sd(estimate: Estimate, model: SignalModel, protocol: Protocol) -> float | None:
     """Return the noise SD of an unweighted least-squares fit from its residuals, or None if it has no degree of freedom.
 
-    A parameter on a bound counts as not fitted. Voxels beyond 4 SD (motion, pulsation) are clipped. On 20,000 voxels of the 8-volume
-    protocol the result lies within 7 % of the truth for SNR 20 to 200.
+    A parameter on a bound counts as not fitted. Voxels beyond 4 SD (motion, pulsation) are clipped. On 20,000 voxels of the
+    8-volume protocol the result lies within 7 % of the truth for SNR 20 to 200.
     """
     theta = estimate.theta()
     low, high = model.bounds.T

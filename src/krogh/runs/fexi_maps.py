@@ -1,4 +1,4 @@
-"""Collect fitted voxels and lay them out as maps in the units shown to users, with the exchange rates and permeability that follow."""
+"""Lay out fitted voxels as maps in the units shown to users, with the exchange rates and permeability that follow."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from krogh.errors import InputError
+from krogh.fexi.derived import exchange_maps
 from krogh.fexi.interface import Estimate, Flag, SignalModel
 from krogh.fexi.protocol import Protocol
 from krogh.permeability import cylinder_surface_to_volume
 from krogh.runs.fexi_parameters import shown
 
-__all__ = ["MapStore", "ParameterMap", "Vessels"]
+__all__ = ["PS_ML_MIN_100ML", "PS_UNIT", "MapStore", "ParameterMap", "Vessels"]
+
+PS_UNIT = "mL/min/100mL"
+PS_ML_MIN_100ML = 6000.0  # of 1/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +119,25 @@ class MapStore:
         f_i = self.theta[:, names.index("f_i")] if fitted else np.float32(vessels.blood_fraction)
         own = "as fitted" if fitted else f"{vessels.blood_fraction:g} ({vessels.source})"
         label = shown(rate_name).label
-        kie = ((1 - f_i) * rate).astype(np.float32)
-        add("kie", kie, "1/s", "exchange rate of water, blood to tissue", f"k_ie = (1 - f_i) {label} with f_i = {own}")
-        add(
-            "kei",
-            (f_i * rate).astype(np.float32),
-            "1/s",
-            "exchange rate of water, tissue to blood",
-            f"k_ei = f_i {label} with f_i = {own}",
-        )
-        v_b = f_i if fitted else np.float32(vessels.blood_fraction)
-        add(
-            "ps",
-            (6000 * v_b * kie).astype(np.float32),
-            "mL/min/100mL",
-            "permeability-surface product of water",
-            f"PS = v_b k_ie, v_b = {own}",
-        )
-        to_p = np.float32(1e6 / cylinder_surface_to_volume(vessels.radius_m))
-        radius = f"r = {vessels.radius_m * 1e6:g} um (stated, {vessels.source})"
-        add("p", to_p * kie, "um/s", "permeability of the barrier to water", f"P = k_ie r / 2, {radius}")
+        # a fitted fraction of 0 is allowed: nothing in blood, PS 0
+        made = exchange_maps(rate, blood_fraction=np.clip(f_i, 1e-9, 0.999), capillary_radius_m=vessels.radius_m)
+        radius = f"capillary radius r = {vessels.radius_m * 1e6:g} um ({vessels.source})"
+        for name, values, units, words, formula in (
+            (
+                "kie",
+                made.k_ie_per_s,
+                "1/s",
+                "exchange rate of water, blood to tissue",
+                f"k_ie = (1 - v_b) {label}, v_b = f_i {own}",
+            ),
+            ("kei", made.k_ei_per_s, "1/s", "exchange rate of water, tissue to blood", f"k_ei = v_b {label}, v_b = f_i {own}"),
+            (
+                "ps",
+                PS_ML_MIN_100ML * made.ps_per_s,
+                PS_UNIT,
+                "permeability-surface product of water",
+                f"PS = v_b k_ie, v_b = f_i {own}",
+            ),
+            ("p", 1e6 * made.p_m_s, "um/s", "permeability of the barrier to water", f"P = k_ie / (S/V) = k_ie r / 2, {radius}"),
+        ):
+            add(name, np.asarray(values).astype(np.float32), units, words, formula)

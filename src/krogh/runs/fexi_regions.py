@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from krogh.errors import InputError
+from krogh.fexi.derived import exchange_maps
 from krogh.fexi.estimators import get_estimator
 from krogh.fexi.interface import Estimate, Flag, SignalModel
 from krogh.fexi.precision import fisher, sd_from_fisher
 from krogh.fexi.protocol import Protocol
-from krogh.permeability import cylinder_surface_to_volume
-from krogh.runs.fexi_maps import Vessels
+from krogh.runs.fexi_maps import PS_ML_MIN_100ML, Vessels
 from krogh.runs.fexi_parameters import shown
 
 __all__ = ["Curve", "Region", "fit_regions", "iter_rows", "region_masks"]
@@ -196,13 +196,9 @@ def _mean_sd(sd: float | FloatArray | None, estimate: Estimate) -> float:
 
 
 def _exchange(rate: float, f_i: float, vessels: Vessels) -> dict[str, float]:
-    kie = (1 - f_i) * rate
-    return {
-        "kie": kie,
-        "kei": f_i * rate,
-        "ps": 6000 * f_i * kie,
-        "p": 1e6 * kie / cylinder_surface_to_volume(vessels.radius_m),
-    }
+    made = exchange_maps(rate, blood_fraction=float(np.clip(f_i, 1e-9, 0.999)), capillary_radius_m=vessels.radius_m)
+    values = (made.k_ie_per_s, made.k_ei_per_s, PS_ML_MIN_100ML * made.ps_per_s, 1e6 * made.p_m_s)
+    return dict(zip(("kie", "kei", "ps", "p"), map(float, values), strict=True))
 
 
 def _voxel_sd(model: SignalModel, protocol: Protocol, theta: FloatArray, s0: FloatArray, sd: float) -> float:

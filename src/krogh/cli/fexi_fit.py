@@ -1,0 +1,226 @@
+"""``krogh fexi fit``: from a scan and its protocol to maps, regional values and pictures."""
+
+from __future__ import annotations
+
+import math
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from krogh.cli import options
+from krogh.cli.fexi import ProtocolSource, progress_printer, report
+from krogh.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from krogh.fexi.interface import SignalModel
+    from krogh.fexi.protocol import Protocol
+    from krogh.io.nifti import Image
+    from krogh.runs.fexi import FexiMaps
+
+__all__ = ["register"]
+
+
+def register(fexi: typer.Typer) -> None:
+    """Add the command to `fexi`."""
+    fexi.command("fit")(fit)
+
+
+def fit(
+    dwi: Annotated[Path, typer.Argument(help="The 4-D scan, .nii or .nii.gz.")],
+    protocol: ProtocolSource,
+    mask: Annotated[Path | None, typer.Option("--mask", "-m", help="Voxels to fit; default: all with signal.")] = None,
+    roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
+    out: options.Out = Path("out"),
+    estimator: Annotated[str, typer.Option("--estimator", "-e", help="nlls, rician or nlls27 (slow).")] = "nlls",
+    model: Annotated[str, typer.Option("--model", help="axr, 2cm or 2cmr.")] = "axr",
+    bound: Annotated[
+        list[str] | None, typer.Option("--bound", help="Limits of a parameter, e.g. sigma=-0.5:1. Repeatable.")
+    ] = None,
+    fix: Annotated[list[str] | None, typer.Option("--fix", help="Hold a parameter of 2cm or 2cmr, e.g. di=10 (um2/ms).")] = None,
+    relax: Annotated[list[str] | None, typer.Option("--relax", help="Relaxation time of 2cmr, e.g. t1_e='0.83 s'.")] = None,
+    noise_sd: Annotated[float | None, typer.Option("--noise-sd", help="Noise SD in the unit of the scan.")] = None,
+    noise_map: Annotated[Path | None, typer.Option("--noise-map", help="Noise SD per voxel, a 3-D image.")] = None,
+    v_b: Annotated[str, typer.Option("--vb", help="Blood volume fraction for k_ie, PS and P.")] = "4 %",
+    radius: Annotated[str, typer.Option("--radius", help="Capillary radius for P.")] = "3 um",
+    intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
+    figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
+    subject: Annotated[str | None, typer.Option("--subject", help="BIDS label; default: from the name of the scan.")] = None,
+    threads: options.Threads = 0,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit a FEXI scan: maps of ADC, sigma, AXR, k_ie, PS and P with uncertainty, and pooled values of regions."""
+    started = datetime.now(UTC)
+    from krogh.io.fexi_fitted import read_region_names
+    from krogh.io.fexi_protocol import read_protocol
+    from krogh.io.folder import check_output
+    from krogh.io.nifti import read_labels
+    from krogh.runs.fexi import fit_scan
+    from krogh.runs.fexi_maps import Vessels
+    from krogh.units import parse_quantity
+
+    check_output(out, overwrite=overwrite)
+    plan = read_protocol(protocol)
+    tissue = _model(model, bound or [], fix or [], relax or [])
+    _check_estimator(estimator, noise_sd, noise_map)
+    vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
+    image, inside, noise = _read(dwi, plan, mask, noise_sd, noise_map)
+    labels = None if roi is None else read_labels(roi, image)
+    facts = [
+        f"{dwi.name}: {' x '.join(map(str, image.data.shape))}, voxels {' x '.join(f'{e:.3g}' for e in image.voxel_size_mm)} mm",
+        f"protocol {Path(protocol).name}: {plan.n_volumes} volumes in {plan.n_series} series, hash {plan.content_hash()}",
+        f"mask: {int(inside.sum()):,} voxels" + ("" if mask else " (none given: all voxels with signal)"),
+    ]
+    config: dict[str, Any] = {
+        "protocol": plan.as_dict(), "estimator": estimator, "model": model,
+        "bound": bound or [], "fix": fix or [], "relax": relax or [],
+        "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals, "seed": seed,
+    }  # fmt: skip
+    if dry_run:
+        report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
+        return
+    result = fit_scan(
+        image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
+        region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
+        progress=progress_printer("voxels fitted", quiet=quiet),
+    )  # fmt: skip
+    inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
+    files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
+    payload = _payload(result, out, files)
+    report(payload, [*facts, *_table(result), "", f"written to {out}:", *(f"  {name}" for name in files)], as_json=as_json)
+
+
+def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) -> None:
+    from krogh.fexi.estimators import get_estimator
+
+    if name == "pooled":
+        raise UsageError(
+            "--estimator", got="pooled", expected="nlls, rician or nlls27", hint="regions are always pooled; give --roi"
+        )
+    get_estimator(name)
+    if noise_sd is not None and noise_map is not None:
+        raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
+
+
+def _model(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
+    from krogh.fexi.models import get_model
+    from krogh.runs.fexi_parameters import shown_by_name
+    from krogh.units import parse_quantity
+
+    inputs: dict[str, Any] = {}
+    for text in bound:
+        key, _, limits = text.partition("=")
+        p = shown_by_name(key, "--bound")
+        low, _, high = limits.partition(":")
+        inputs.setdefault("bounds", {})[p.field] = (_float(low, text) * p.si_per_unit, _float(high, text) * p.si_per_unit)
+    for text in fix:
+        key, _, value = text.partition("=")
+        p = shown_by_name(key, "--fix")
+        inputs.setdefault("fixed", {})[p.field] = _float(value, text) * p.si_per_unit
+    for text in relax:
+        key, _, value = text.partition("=")
+        if key not in ("t1_i", "t1_e", "t2_i", "t2_e"):
+            raise UsageError("--relax", got=repr(text), expected="t1_i, t1_e, t2_i or t2_e, e.g. t1_e='0.83 s'")
+        inputs[f"{key}_s"] = parse_quantity(value, "time", where=f"--relax {key}")
+    return get_model(name, **inputs)
+
+
+def _float(text: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError("option", got=repr(whole), expected="name=value or name=low:high with numbers") from None
+
+
+def _read(
+    dwi: Path, plan: Protocol, mask: Path | None, noise_sd: float | None, noise_map: Path | None
+) -> tuple[Image, NDArray[np.bool_], Any]:
+    import numpy as np
+
+    from krogh.io.nifti import read_dwi, read_image, read_mask
+
+    image = read_dwi(dwi)
+    if image.data.shape[3] != plan.n_volumes:
+        expected = f"{plan.n_volumes} as the protocol has rows"
+        raise InputError(dwi.name, got=f"{image.data.shape[3]} volumes", expected=expected, hint="is it the right protocol?")
+    if mask is not None:
+        inside = read_mask(mask, image)
+    else:
+        with np.errstate(invalid="ignore"):
+            inside = np.asarray((image.data > 0).any(axis=3))
+        if not inside.any():
+            raise InputError(dwi.name, got="no voxel with a signal above 0", expected="magnitude signals")
+    noise: Any = noise_sd
+    if noise_map is not None:
+        noise = read_image(noise_map, where=f"noise map {noise_map.name}").data
+    return image, inside, noise
+
+
+def _write(
+    out: Path, result: FexiMaps, image: Image, plan: Protocol, inside: NDArray[np.bool_], config: dict[str, Any],
+    inputs: dict[str, Path | None], subject: str | None, started: datetime, *, figures: bool, overwrite: bool,
+) -> list[str]:  # fmt: skip
+    from krogh.io.bids import subject_of
+    from krogh.io.fexi_fitted import write_fit
+    from krogh.io.folder import output_folder
+    from krogh.io.provenance import write_run_record
+
+    real = {role: path for role, path in inputs.items() if path is not None and path.is_file()}
+    dwi = inputs["dwi"] or Path("scan")
+    with output_folder(out, overwrite=overwrite) as scratch:
+        names = {role: path.name for role, path in real.items()}
+        files = write_fit(scratch, result, image, plan, inside, subject=subject or subject_of(dwi), sources=names)
+        if figures:
+            from krogh.plots.fexi import draw_quality
+
+            files += draw_quality(scratch / "figures", result, inside, image.affine, title=dwi.name)
+        extra = {"counts": result.counts, "noise_sd": result.noise_sd, "snr": result.snr, "notes": result.notes}
+        write_run_record(scratch, command=sys.argv[1:], config=config, inputs=real.values(), started=started, extra=extra)
+        return [str(path.relative_to(scratch)) for path in files]
+
+
+def _ends(low: float, high: float) -> str:
+    return f"({'<' if math.isinf(low) else f'{low:.3g}'} .. {'>' if math.isinf(high) else f'{high:.3g}'})"
+
+
+def _table(result: FexiMaps) -> list[str]:
+    from krogh.fexi.interface import Flag
+    from krogh.runs.fexi_parameters import shown
+
+    names = [shown(n) for n in result.model.parameter_names]
+    head = "region              voxels  " + "  ".join(f"{f'{p.label} ({p.unit})':24s}" for p in names) + "  k_ie (1/s)  P (um/s)"
+    lines = ["", "pooled fits, 95 % profile intervals", head]
+    for r in result.regions:
+        cells = []
+        for p in names:
+            text = f"{r.values[p.name]:.3g} " + (_ends(r.low[p.name], r.high[p.name]) if p.name in r.low else "")
+            cells.append(f"{text:24s}")
+        flag = "" if r.flag == Flag.OK else f"  [{r.flag.name}: {r.flag.sentence}]"
+        tail = f"{r.values.get('kie', math.nan):10.3g}  {r.values.get('p', math.nan):8.3g}{flag}"
+        lines.append("  ".join([f"{r.name[:18]:18s} {r.n_voxels:7d}", *cells, tail]))
+    snr = "unknown" if result.snr is None else f"{result.snr:.0f}"
+    noise = "" if result.noise_sd is None else f" ({result.noise_sd:.3g}, {result.noise_source})"
+    counts = ", ".join(f"{count:,} {name.lower().replace('_', ' ')}" for name, count in result.counts.items() if count)
+    vessels = f"v_b {result.settings['blood_fraction']:g}, capillary radius {result.settings['radius_m'] * 1e6:g} um (stated)"
+    lines += ["", f"SNR {snr}, noise SD{noise or ' unknown'}; {vessels}", f"voxels: {counts}", *result.notes]
+    return [*lines, "Research software: not for diagnosis or dosing."]
+
+
+def _payload(result: FexiMaps, out: Path, files: list[str]) -> dict[str, Any]:
+    from krogh.runs.fexi_regions import iter_rows
+
+    return {
+        "out": str(out), "files": files, "regions": list(iter_rows(result.regions)), "counts": result.counts, "snr": result.snr,
+        "noise_sd": result.noise_sd, "noise_source": result.noise_source, "notes": list(result.notes),
+        "estimator": result.estimator,
+        "model": result.model.name,
+    }  # fmt: skip
