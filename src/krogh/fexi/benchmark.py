@@ -157,7 +157,7 @@ def _estimator(name: str, data: TestSet, threads: int) -> tuple[Guess, Callable[
 def _bias_curve(truth: FloatArray, error: FloatArray, prior: FloatArray) -> FloatArray:
     curve = np.full((3, _BINS, 3), np.nan)
     for p in range(3):
-        edges = np.linspace(*prior[p], _BINS + 1)
+        edges = np.linspace(prior[p, 0], prior[p, 1], _BINS + 1)
         bin_of = np.clip(np.digitize(truth[:, p], edges) - 1, 0, _BINS - 1)
         for i in range(_BINS):
             here = error[bin_of == i, p]

@@ -52,10 +52,13 @@ def fit(
     s0: str | ArrayLike = "per-series",
     weights: ArrayLike | None = None,
     starts_per_axis: int = 3,
+    ftol: float = 1e-15,
+    gtol: float = 1e-10,
     **settings: Any,
 ) -> Estimate:
     """Fit every voxel from ``starts_per_axis ** n_parameters`` starts (settings as in :func:`krogh.fexi.estimators.nlls.fit`).
 
+    `ftol` and `gtol` are scipy's, set tight here so that the minimum is a reference (the classic code used 2.2e-9 and 1e-5).
     Runs on one thread whatever `threads` says; the gradient is scipy's finite difference, as in the classic code.
     """
     y_all = check_signals(signals, protocol).astype(float)
@@ -75,7 +78,7 @@ def fit(
         def objective(unit: FloatArray, y: FloatArray = y, known: FloatArray | None = known) -> float:
             return profiled_cost(model, protocol, low + width * unit, y, w, known)[0]
 
-        options = {"ftol": 1e-15, "gtol": 1e-10}
+        options = {"ftol": ftol, "gtol": gtol}
         runs = [minimize(objective, x, method="L-BFGS-B", bounds=[(0.0, 1.0)] * low.size, options=options) for x in first]
         best = min(runs, key=lambda run: run.fun)
         theta[v] = low + width * best.x
