@@ -1,4 +1,4 @@
-"""Assemble the layered slab: one path from blood to the far side of the tissue, per square metre of barrier."""
+"""Number and join the nodes along one path from blood to the far side of the tissue; slab and cylinder are made of such paths."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from krogh.errors import InputError
 from krogh.transport.graph import Graph, Reaction, RouteEdges
 from krogh.transport.mesh import Mesh
 
-__all__ = ["slab_graph"]
+__all__ = ["path_graph"]
 
 
-def slab_graph(barrier: Barrier, mesh: Mesh) -> Graph:
-    """Return the graph of a slab.
+def path_graph(barrier: Barrier, mesh: Mesh, *, radius_m: float | None = None) -> Graph:
+    """Return the graph of one path.
 
-    Half-cell resistances ``h / 2D`` join a cell centre to its faces; two cells without a membrane between them share
-    ``1 / (h_a/2D_a + h_b/2D_b)``, which gives the exact flux through piecewise constant media.
+    The resistance between a cell centre and its faces is exact for a steady flux: ``h / 2D`` in a slab, ``ln(r_face / r_cell) / (2 pi D)``
+    in a cylinder. Two cells without a membrane between them share the sum of two such halves, which gives the exact flux through piecewise
+    constant media.
 
     Parameters
     ----------
@@ -24,15 +25,16 @@ def slab_graph(barrier: Barrier, mesh: Mesh) -> Graph:
         Layers, membranes and cells.
     mesh : Mesh
         Cells along the path; must have the same layers.
+    radius_m : float, optional
+        Inner radius of a cylinder [m]: everything is then per metre of capillary. Without it, per square metre of barrier.
     """
-    chain = _Chain(barrier, mesh)
-    return chain.graph()
+    return _Path(barrier, mesh, radius_m).graph()
 
 
-class _Chain:
+class _Path:
     """Number the nodes: faces and cells in order from blood to tissue, then the cell compartments."""
 
-    def __init__(self, barrier: Barrier, mesh: Mesh) -> None:
+    def __init__(self, barrier: Barrier, mesh: Mesh, radius_m: float | None) -> None:
         if int(mesh.layer[-1]) != len(barrier.layers) - 1:
             raise InputError("mesh", got=f"{int(mesh.layer[-1]) + 1} layers", expected=f"{len(barrier.layers)}")
         self.barrier, self.mesh = barrier, mesh
@@ -54,6 +56,7 @@ class _Chain:
         self.leaf_node = [self.n_chain + sum(x.size for x in leaf_cells[:k]) + np.arange(x.size) for k, x in enumerate(leaf_cells)]
         self.leaf_cell = leaf_cells
         self.n_nodes = self.n_chain + sum(x.size for x in leaf_cells)
+        self.volume, self.area, self.inner, self.outer = _metric(mesh, radius_m)
 
     def _entered(self, layer: int) -> bool:
         return any(b.to_layer == layer for b in self.barrier.bypasses)
@@ -66,12 +69,11 @@ class _Chain:
     def graph(self) -> Graph:
         """Assemble."""
         b, s = self.barrier.batch, len(self.barrier.species)
-        width = self.mesh.width_m
         capacity, loss = np.zeros((b, s, self.n_nodes)), np.zeros((b, s, self.n_nodes))
-        capacity[..., self.cell_node] = self._per_cell("capacity") * width
-        loss[..., self.cell_node] = self._per_cell("loss_per_s") * width
+        capacity[..., self.cell_node] = self._per_cell("capacity") * self.volume
+        loss[..., self.cell_node] = self._per_cell("loss_per_s") * self.volume
         for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
-            capacity[..., nodes] = self.barrier.expand(cell.capacity)[..., None] * width[cells]
+            capacity[..., nodes] = self.barrier.expand(cell.capacity)[..., None] * self.volume[cells]
         tail, head, conductance, head_factor = self._edges()
         return Graph(
             capacity=capacity, tail=tail, head=head, conductance=conductance, tail_factor=np.ones_like(conductance),
@@ -82,10 +84,11 @@ class _Chain:
 
     def _edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         b, s = self.barrier.batch, len(self.barrier.species)
-        half = self.mesh.width_m / (2 * self._per_cell("diffusivity_m2_s"))  # (B, S, cell) resistance to a face
-        node_half = np.zeros((b, s, self.n_chain))
-        node_half[..., self.cell_node] = half
-        resistance = node_half[..., :-1] + node_half[..., 1:]
+        diffusivity = self._per_cell("diffusivity_m2_s")
+        towards_brain, towards_blood = np.zeros((b, s, self.n_chain)), np.zeros((b, s, self.n_chain))
+        towards_brain[..., self.cell_node] = self.outer / diffusivity
+        towards_blood[..., self.cell_node] = self.inner / diffusivity
+        resistance = towards_brain[..., :-1] + towards_blood[..., 1:]
         # between the two faces of one membrane there is no bulk: the routes act there
         chain = np.divide(1.0, resistance, out=np.zeros_like(resistance), where=resistance > 0)
         tails, heads = [np.arange(self.n_chain - 1)], [np.arange(1, self.n_chain)]
@@ -93,36 +96,37 @@ class _Chain:
         for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
             tails.append(self.cell_node[cells])
             heads.append(nodes)
-            conductances.append(self.barrier.expand(cell.exchange_per_s)[..., None] * self.mesh.width_m[cells])
+            conductances.append(self.barrier.expand(cell.exchange_per_s)[..., None] * self.volume[cells])
             factors.append(np.broadcast_to(1.0 / self.barrier.expand(cell.trapping)[..., None], (b, s, cells.size)))
         entries = [0] + [self.brain_face[x.to_layer] for x in self.barrier.bypasses]
         tails.append(np.full(len(entries), self.n_nodes))
         heads.append(np.array(entries))
         from_blood = np.zeros((b, s, len(entries)))
         if 0 not in self.brain_face:  # no membrane: the first face is the blood
-            from_blood[..., 0] = 1.0 / half[..., 0]
+            from_blood[..., 0] = 1.0 / towards_blood[..., 0]
         conductances.append(from_blood)
         factors.append(np.ones_like(from_blood))
         return np.concatenate(tails), np.concatenate(heads), np.concatenate(conductances, -1), np.concatenate(factors, -1)
 
     def _routes(self) -> list[RouteEdges]:
         n_edges = self.n_chain - 1 + (self.n_nodes - self.n_chain)
-        one = np.ones(1)
+        area = {layer: self.area[cell] for layer, cell in enumerate(self.first)}
         found = []
         for membrane in self.barrier.membranes:
             edge = n_edges if membrane.face == 0 else self.brain_face[membrane.face] - 1
-            found += [RouteEdges(route, np.array([edge]), one, membrane.name) for route in membrane.routes]
+            found += [RouteEdges(r, np.array([edge]), area[membrane.face][None], membrane.name) for r in membrane.routes]
         for k, bypass in enumerate(self.barrier.bypasses):
-            found.append(RouteEdges(bypass.route, np.array([n_edges + 1 + k]), one, "blood-brain"))
+            # a bypass is counted per area of the blood's face, like every permeability
+            found.append(RouteEdges(bypass.route, np.array([n_edges + 1 + k]), area[0][None], "blood-brain"))
         return found
 
     def _reactions(self) -> list[Reaction]:
         found = []
         for index, layer in enumerate(self.barrier.layers):
             cells = np.flatnonzero(self.mesh.layer == index)
-            found += [Reaction(law, self.cell_node[cells], self.mesh.width_m[cells], layer.name) for law in layer.reactions]
+            found += [Reaction(law, self.cell_node[cells], self.volume[cells], layer.name) for law in layer.reactions]
         for cell, nodes, cells in zip(self.barrier.cells, self.leaf_node, self.leaf_cell, strict=True):
-            found += [Reaction(law, nodes, self.mesh.width_m[cells], cell.name) for law in cell.reactions]
+            found += [Reaction(law, nodes, self.volume[cells], cell.name) for law in cell.reactions]
         return found
 
     def _parent(self) -> np.ndarray:
@@ -132,3 +136,15 @@ class _Chain:
     def _media(self) -> dict[str, np.ndarray]:
         media = {layer.name: self.cell_node[self.mesh.layer == i] for i, layer in enumerate(self.barrier.layers)}
         return media | {cell.name: nodes for cell, nodes in zip(self.barrier.cells, self.leaf_node, strict=True)}
+
+
+def _metric(mesh: Mesh, radius_m: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return per cell: volume, area of its blood-side face, and the two half resistances times D."""
+    if radius_m is None:
+        half = mesh.width_m / 2
+        return mesh.width_m, np.ones(half.size), half, half
+    edge = radius_m + mesh.edge_m
+    # centre of mass radius: splits the ring into equal volumes, second order for the average
+    center = np.sqrt(0.5 * (edge[1:] ** 2 + edge[:-1] ** 2))
+    inner, outer = np.log(center / edge[:-1]) / (2 * np.pi), np.log(edge[1:] / center) / (2 * np.pi)
+    return np.pi * (edge[1:] ** 2 - edge[:-1] ** 2), 2 * np.pi * edge[:-1], inner, outer

@@ -1,0 +1,147 @@
+"""Hold the numbers of the barrier itself, by species, each with its source and range."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from krogh.compounds.compound import Value
+from krogh.compounds.values import Kind, read_value
+from krogh.errors import InputError, nearest
+
+__all__ = ["SPECIES", "Physiology", "get_physiology", "with_physiology"]
+
+SPECIES = ("human", "mouse", "rat")
+
+
+@dataclass(frozen=True, slots=True)
+class Physiology:
+    """Describe the barrier and the tissue behind it; every field is a sourced :class:`~krogh.compounds.Value` in SI.
+
+    Attributes
+    ----------
+    body_mass_kg, brain_mass_kg, tissue_density_kg_m3
+        Whole-body scale.
+    barrier_area_m2_kg
+        Area of the endothelium per mass of brain.
+    capillary_radius_m, capillary_velocity_m_s, blood_flow_m3_s_kg
+        The vessel; flow is that of whole blood, and drug is taken to travel at its speed.
+    endothelium_thickness_m, basement_membrane_thickness_m, endfoot_thickness_m
+        Layers between lumen and interstitium.
+    basement_membrane_hindrance
+        Effective over free diffusivity in the basement membrane.
+    endfoot_gap_coefficient_1_m
+        C_M: the gaps between the end-feet have the permeability D C_M.
+    interstitial_fraction, tortuosity
+        alpha and lambda of the interstitial space; D* = D / lambda^2.
+    neuron_share
+        Share of neurons in the cell volume; the rest is astrocytes.
+    cell_surface_1_m
+        Cell membrane per volume of tissue.
+    interstitial_bulk_flow_m3_s_kg, perivascular_drainage_m3_s_kg
+        Clearance with fluid, from the interstitium and from the basement membrane.
+    ph_plasma, ph_interstitium, ph_cell
+        Acidity of the media.
+    amino_acid_ratio
+        Large neutral amino acids in interstitium over plasma: the competitors of LAT1 on the brain side.
+    """
+
+    species: str
+    body_mass_kg: Value
+    brain_mass_kg: Value
+    tissue_density_kg_m3: Value
+    barrier_area_m2_kg: Value
+    capillary_radius_m: Value
+    capillary_velocity_m_s: Value
+    blood_flow_m3_s_kg: Value
+    endothelium_thickness_m: Value
+    basement_membrane_thickness_m: Value
+    basement_membrane_hindrance: Value
+    endfoot_thickness_m: Value
+    endfoot_gap_coefficient_1_m: Value
+    interstitial_fraction: Value
+    tortuosity: Value
+    neuron_share: Value
+    cell_surface_1_m: Value
+    interstitial_bulk_flow_m3_s_kg: Value
+    perivascular_drainage_m3_s_kg: Value
+    ph_plasma: Value
+    ph_interstitium: Value
+    ph_cell: Value
+    amino_acid_ratio: Value
+
+    @property
+    def tissue_per_area_m(self) -> float:
+        """Return the tissue volume behind one square metre of barrier, 1 / (S rho) [m]."""
+        return 1.0 / (self.barrier_area_m2_kg.value * self.tissue_density_kg_m3.value)
+
+
+_FRACTION = Kind(("fraction",), 0.0, 1.0, open_low=True)
+_PH = Kind(("fraction",), 4.0, 9.0)
+_LENGTH = Kind(("length",), open_low=True)
+_FLOW = Kind(("clearance_per_mass",))
+
+#: key of the file -> (field, accepted numbers)
+_KEYS: dict[str, tuple[str, Kind]] = {
+    "body_mass": ("body_mass_kg", Kind(("mass",), open_low=True)),
+    "brain_mass": ("brain_mass_kg", Kind(("mass",), open_low=True)),
+    "tissue_density": ("tissue_density_kg_m3", Kind(("mass_concentration",), open_low=True)),
+    "barrier_area": ("barrier_area_m2_kg", Kind(("area_per_mass",), open_low=True)),
+    "capillary_radius": ("capillary_radius_m", _LENGTH),
+    "capillary_velocity": ("capillary_velocity_m_s", Kind(("velocity",), open_low=True)),
+    "blood_flow": ("blood_flow_m3_s_kg", Kind(("clearance_per_mass",), open_low=True)),
+    "endothelium_thickness": ("endothelium_thickness_m", _LENGTH),
+    "basement_membrane_thickness": ("basement_membrane_thickness_m", _LENGTH),
+    "basement_membrane_hindrance": ("basement_membrane_hindrance", _FRACTION),
+    "endfoot_thickness": ("endfoot_thickness_m", _LENGTH),
+    "endfoot_gap_coefficient": ("endfoot_gap_coefficient_1_m", Kind(("per_length",), open_low=True)),
+    "interstitial_fraction": ("interstitial_fraction", Kind(("fraction",), 0.01, 0.95)),
+    "tortuosity": ("tortuosity", Kind(("fraction",), 1.0, 20.0)),
+    "neuron_share": ("neuron_share", Kind(("fraction",), 0.01, 0.99)),
+    "cell_surface": ("cell_surface_1_m", Kind(("per_length",), open_low=True)),
+    "interstitial_bulk_flow": ("interstitial_bulk_flow_m3_s_kg", _FLOW),
+    "perivascular_drainage": ("perivascular_drainage_m3_s_kg", _FLOW),
+    "ph_plasma": ("ph_plasma", _PH),
+    "ph_interstitium": ("ph_interstitium", _PH),
+    "ph_cell": ("ph_cell", _PH),
+    "amino_acid_ratio": ("amino_acid_ratio", Kind(("fraction",))),
+}
+
+
+@cache
+def get_physiology(species: str) -> Physiology:
+    """Return the physiology of ``human``, ``rat`` or ``mouse``.
+
+    Raises
+    ------
+    InputError
+        If the species is not known.
+    """
+    if species not in SPECIES:
+        raise InputError("species", got=repr(species), expected=", ".join(SPECIES), hint=nearest(species, SPECIES))
+    text = (resources.files("krogh.barrier") / "data" / f"{species}.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    values = {name: read_value(table[key], kind, f"{species}.{key}") for key, (name, kind) in _KEYS.items()}
+    return Physiology(species=species, **values)
+
+
+def with_physiology(physiology: Physiology, values: Mapping[str, Any]) -> Physiology:
+    """Return a copy with `values`, e.g. ``{"capillary_radius": "2.5 um"}``; they get status U.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown (names the nearest) or a value is out of range or in the wrong unit.
+    """
+    changed = {}
+    for key, raw in values.items():
+        if key not in _KEYS:
+            raise InputError(f"physiology.{key}", got="an unknown key", hint=nearest(key, _KEYS))
+        name, kind = _KEYS[key]
+        changed[name] = read_value(raw, kind, f"physiology.{key}")
+    assert {f.name for f in fields(physiology)} >= set(changed)
+    return replace(physiology, **changed)
