@@ -19,6 +19,12 @@ def test_the_original_is_untouched():
     assert with_values(MORPHINE, {}) == MORPHINE
 
 
+def test_the_option_that_a_missing_value_suggests_works():
+    with pytest.raises(InputError, match=r"--set raclopride\.fu_plasma=VALUE"):
+        get_compound("raclopride").need("fu_plasma", "rat")
+    assert with_values(MORPHINE, {"molar_mass_kg_mol": "285 g/mol"}).molar_mass_kg_mol.value == pytest.approx(0.285)
+
+
 def test_species_wise_keys():
     every = with_values(MORPHINE, {"fu_plasma": "0.4"})
     assert {every.fu_plasma[s].value for s in ("human", "rat", "mouse")} == {0.4}
@@ -54,6 +60,8 @@ def test_transporters_enzymes_and_plasma():
     pump = changed.transporters[0]
     assert pump.vmax_mol_m2_s.value == pytest.approx(1e-12 / 1e-4 / 60)
     assert pump.km_mol_m3.value == pytest.approx(1e-2)
+    by_mass = with_values(MORPHINE, {"P-gp.km": "285.34 ng/mL"})
+    assert by_mass.transporters[0].km_mol_m3.value == pytest.approx(1e-3)
     assert pump.parameters["apparent_clearance_m_s"].value == pytest.approx(5e-9)
     levodopa = with_values(get_compound("levodopa"), {"AADC.rate": "0 1/min", "LAT1.competitors.L-leucine": "9"})
     assert {m.rate_per_s.value for m in levodopa.metabolism} == {0.0}

@@ -24,16 +24,16 @@ def missing_kinetics(transporter: Transporter) -> list[str]:
 def missing_for_simulation(compound: Compound, species: str) -> list[str]:
     """Return what is blank of the values without which no simulation starts, by their names in a compound file.
 
-    A permeability may be replaced by a transporter with kinetics; brain binding is one of ``fu_brain`` and ``vu_brain``.
+    A permeability may be replaced by an inward transporter with kinetics; brain binding is one of ``fu_brain`` and ``vu_brain``.
     Diffusivity is never missing once the molar mass is known (:func:`krogh.compounds.diffusivity.aqueous_diffusivity`).
     """
     pk = compound.pk.get(species)
-    crosses = compound.permeabilities or any(not missing_kinetics(t) for t in compound.transporters)
+    carried = any(t.route != "efflux" and not missing_kinetics(t) for t in compound.transporters)
     # a plasma model of the unbound concentration needs no plasma binding
     binding = species in compound.fu_plasma or (pk is not None and pk.basis == "unbound")
     checks = (
         ("molar_mass", compound.molar_mass_kg_mol is not None),
-        ("permeability", bool(crosses)),
+        ("permeability", bool(compound.permeabilities) or carried),
         (f"fu_plasma.{species}", binding),
         (f"fu_brain.{species}", species in compound.fu_brain or species in compound.vu_brain_m3_kg),
         (f"pk.{species}", pk is not None),

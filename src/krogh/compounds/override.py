@@ -13,7 +13,7 @@ from typing import Any
 
 from krogh.compounds import schema
 from krogh.compounds.compound import Compound
-from krogh.compounds.parse import read_parameter, read_permeability, read_pk_entry
+from krogh.compounds.parse import concentration_kind, read_parameter, read_permeability, read_pk_entry
 from krogh.compounds.values import read_value
 from krogh.errors import InputError, nearest
 
@@ -21,6 +21,10 @@ __all__ = ["split_setting", "with_values"]
 
 # a given unbound fraction must not be overruled by a tabulated volume, nor the reverse
 _RIVALS = {"fu_brain": "vu_brain_m3_kg", "vu_brain": "fu_brain"}
+
+
+# the name that Compound.need gives in its hint is accepted too
+_KEY_OF_FIELD = {field: key for table in (schema.SCALARS, schema.PER_SPECIES) for key, (field, _) in table.items()}
 
 
 def split_setting(text: str) -> tuple[str, str, str]:
@@ -48,7 +52,7 @@ def _set_transporter(compound: Compound, index: int, rest: str, raw: object, whe
     held = compound.transporters[index]
     head, _, tail = rest.partition(".")
     if rest == "km":
-        held = dataclasses.replace(held, km_mol_m3=read_value(raw, schema.CONCENTRATION, where))
+        held = dataclasses.replace(held, km_mol_m3=read_value(raw, concentration_kind(compound.molar_mass_kg_mol), where))
     elif rest == "vmax":
         held = dataclasses.replace(held, vmax_mol_m2_s=read_value(raw, schema.FLUX, where))
     elif head == "competitors" and tail:
@@ -62,7 +66,7 @@ def _set_transporter(compound: Compound, index: int, rest: str, raw: object, whe
 
 def _set_metabolism(compound: Compound, enzyme: str, rest: str, raw: object, where: str) -> Compound:
     location, _, key = rest.rpartition(".")
-    kinds = {"rate": ("rate_per_s", schema.RATE), "km": ("km_mol_m3", schema.CONCENTRATION)}
+    kinds = {"rate": ("rate_per_s", schema.RATE), "km": ("km_mol_m3", concentration_kind(compound.molar_mass_kg_mol))}
     places = [m for m in compound.metabolism if m.enzyme.lower() == enzyme and location in ("", m.location)]
     if key not in kinds or not places:
         raise InputError(where, got=f"unknown key '{rest}'", expected="rate or km, or LOCATION.rate or LOCATION.km")
@@ -90,6 +94,8 @@ def _set_pk(compound: Compound, rest: str, raw: object, where: str) -> Compound:
 def _set(compound: Compound, key: str, raw: Any, basis: object) -> Compound:
     where = f"{compound.name}.{key}"
     head, _, rest = key.partition(".")
+    head = _KEY_OF_FIELD.get(head, head)
+    key = f"{head}.{rest}" if rest else head
     if not rest and key in schema.SCALARS:
         field, kind = schema.SCALARS[key]
         return dataclasses.replace(compound, **{field: read_value(raw, kind, where)})  # type: ignore[arg-type]

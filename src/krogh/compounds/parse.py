@@ -14,7 +14,7 @@ from krogh.compounds.compound import Basis, Compound, Metabolism, Permeability, 
 from krogh.compounds.values import STATUSES, Kind, check_keys, read_choice, read_table, read_text, read_value
 from krogh.errors import InputError
 
-__all__ = ["compound_from_mapping", "read_parameter", "read_permeability", "read_pk_entry"]
+__all__ = ["compound_from_mapping", "concentration_kind", "read_parameter", "read_permeability", "read_pk_entry"]
 
 _BASES: tuple[str, ...] = get_args(Basis)
 _ROUTES = ("carrier", "efflux", "receptor", "adsorptive")
@@ -71,7 +71,8 @@ def read_parameter(key: str, raw: object, where: str) -> Value:
     return read_value(raw, Kind((dimension,)), where)
 
 
-def _concentration(molar_mass: Value | None) -> Kind:
+def concentration_kind(molar_mass: Value | None) -> Kind:
+    """Return what a Michaelis constant may be: a mass concentration too, once the molar mass is known."""
     return schema.CONCENTRATION if molar_mass is None else _with(schema.CONCENTRATION, mass_concentration=1.0 / molar_mass.value)
 
 
@@ -91,7 +92,7 @@ def _transporter(raw: object, where: str, molar_mass: Value | None) -> Transport
         source=read_text(table["source"], f"{where}.source"),
         status=read_choice(table["status"], STATUSES, f"{where}.status"),  # type: ignore[arg-type]
         side=read_choice(table.get("side", "luminal"), _SIDES, f"{where}.side"),  # type: ignore[arg-type]
-        km_mol_m3=None if km is None else read_value(km, _concentration(molar_mass), f"{where}.km"),
+        km_mol_m3=None if km is None else read_value(km, concentration_kind(molar_mass), f"{where}.km"),
         vmax_mol_m2_s=None if vmax is None else read_value(vmax, schema.FLUX, f"{where}.vmax"),
         competitors={k: read_value(v, schema.RATIO, f"{where}.competitors.{k}") for k, v in competitors.items()},
         parameters={k: read_parameter(k, v, f"{where}.parameters.{k}") for k, v in parameters.items()},
@@ -107,7 +108,7 @@ def _metabolism(raw: object, where: str, molar_mass: Value | None) -> Metabolism
         enzyme=read_text(table["enzyme"], f"{where}.enzyme"),
         location=read_choice(table["location"], _LOCATIONS, f"{where}.location"),  # type: ignore[arg-type]
         rate_per_s=read_value(table["rate"], schema.RATE, f"{where}.rate"),
-        km_mol_m3=None if km is None else read_value(km, _concentration(molar_mass), f"{where}.km"),
+        km_mol_m3=None if km is None else read_value(km, concentration_kind(molar_mass), f"{where}.km"),
         product=None if product is None else read_text(product, f"{where}.product"),
     )
 
