@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from krogh.cli import options
+from krogh.cli import fexi_fit, fexi_precision, fexi_simulate, options
+from krogh.cli.fexi_common import report
 
-__all__ = ["progress_printer", "register", "report"]
-
-ProtocolSource = Annotated[
-    str, typer.Option("--protocol", "-p", help="Protocol: a .tsv, .bf/.bval/.tm or .mat file, or a preset such as human-bbb.")
-]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add ``krogh fexi`` and its subcommands to `app`."""
-    from krogh.cli import fexi_fit, fexi_precision, fexi_simulate
-
     fexi = typer.Typer(
         help="Water exchange across the barrier from FEXI MRI: protocol, simulation, fit, precision.", no_args_is_help=True
     )
@@ -33,44 +24,6 @@ def register(app: typer.Typer) -> None:
     for module in (fexi_simulate, fexi_fit, fexi_precision):
         module.register(fexi)
     app.add_typer(fexi, name="fexi")
-
-
-def report(payload: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-    """Print `payload` as one JSON object, or `lines`."""
-    if as_json:
-        typer.echo(json.dumps(_plain(payload), ensure_ascii=False))
-    else:
-        for line in lines:
-            typer.echo(line)
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` in what JSON knows; NaN and infinity become null."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def progress_printer(what: str, *, quiet: bool) -> Callable[[int, int], None] | None:
-    """Return a function that tells on stderr how far long work is, at most every second; None where `quiet`."""
-    if quiet:
-        return None
-    import time
-
-    state = {"next": time.monotonic() + 1.0}
-
-    def show_progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if now >= state["next"]:
-            state["next"] = now + 1.0
-            sys.stderr.write(f"{what}: {done:,} of {total:,}\n")
-            sys.stderr.flush()
-
-    return show_progress
 
 
 def show(

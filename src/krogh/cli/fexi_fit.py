@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from krogh.cli import options
-from krogh.cli.fexi import ProtocolSource, progress_printer, report
+from krogh.cli.fexi_common import ProtocolSource, progress_printer, report
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:

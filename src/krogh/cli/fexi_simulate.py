@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from krogh.cli import options
+from krogh.cli.fexi_common import report
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -93,8 +94,6 @@ def simulate(
         work = _phantom_work(job, built, noise_map)
     else:
         work, lines = _voxel_work(job, model, tissue_list, uniform or [], voxels)
-    from krogh.cli.fexi import report
-
     if dry_run:
         report({"dry_run": True, "config": config}, [*lines, "dry run: nothing written"], as_json=as_json)
         return

@@ -22,7 +22,7 @@ from krogh.runs.fexi import FexiMaps
 from krogh.runs.fexi_parameters import shown
 from krogh.runs.fexi_regions import Region
 
-__all__ = ["draw_curve", "draw_histograms", "draw_maps", "draw_quality", "draw_regions", "save"]
+__all__ = ["draw_curve", "draw_histograms", "draw_maps", "draw_quality", "draw_regions", "new_page", "save"]
 
 NOTICE = "Research software: not for diagnosis or dosing."
 #: Okabe-Ito colours, one per flag.
@@ -76,7 +76,7 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _page(width: float, height: float, rows: int, columns: int, title: str, caption: str) -> tuple[Figure, list[Axes]]:
+def new_page(width: float, height: float, rows: int, columns: int, title: str, caption: str) -> tuple[Figure, list[Axes]]:
     """Return a figure with a title, a grid of axes, and the caption below them."""
     text = textwrap.fill(f"{caption} {NOTICE}", width=int(width * 15.5))
     foot = 0.17 * (text.count("\n") + 1) + 0.15
@@ -120,7 +120,7 @@ def draw_maps(result: FexiMaps, mask: NDArray[np.bool_], affine: NDArray[np.floa
     rows = 1 if len(chosen) < 4 else 2
     columns = -(-(len(chosen) + 1) // rows)
     aspect = float(np.clip(inside.shape[1] / inside.shape[0], 0.2, 2.0))
-    figure, axes = _page(3.1 * columns, rows * max(2.5 * aspect, 1.4) + 0.5, rows, columns, f"FEXI maps of {title}", caption)
+    figure, axes = new_page(3.1 * columns, rows * max(2.5 * aspect, 1.4) + 0.5, rows, columns, f"FEXI maps of {title}", caption)
     edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     for axis, name in zip(axes, chosen, strict=False):
         m = result.maps[name]
@@ -213,14 +213,14 @@ def draw_regions(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
         f" The {_MAX_REGIONS} largest of {len(result.regions)} regions are shown." if len(result.regions) > _MAX_REGIONS else ""
     )
     caption = (
-        "Apparent diffusion coefficient ADC' against mixing time, one panel per region. Points: from the mean signal of the region, "
+        "Apparent diffusion coefficient ADC' against mixing time, one panel per region. Points: from the region's mean signal, "
         "bars 1 SD from the noise. Line: the fit to all voxels together; it may lie off the points where voxels differ. "
         "Dashed: fitted ADC without filter. The speed at which the line returns to the dashed one is the exchange rate, with its "
         f"95 % profile interval.{more}"
     )
     columns = min(3, len(regions))
     rows = -(-len(regions) // columns)
-    figure, axes = _page(max(4.2 * columns, 6.0), 3.2 * rows + 0.5, rows, columns, f"ADC' after the filter, {title}", caption)
+    figure, axes = new_page(max(4.2 * columns, 6.0), 3.2 * rows + 0.5, rows, columns, f"ADC' after the filter, {title}", caption)
     for axis, region in zip(axes, regions, strict=False):
         draw_curve(axis, region)
     axes[0].legend(fontsize=7, loc="best", frameon=False)
@@ -237,7 +237,7 @@ def draw_histograms(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
         "Histograms of the fitted parameters over all voxels of the mask, bounds of the search as dotted lines. Orange: voxels "
         "whose fit ended on a bound of any parameter: their value is a limit, not an estimate. Last panel: how the fits ended."
     )
-    figure, axes = _page(3.4 * (len(names) + 1), 3.2, 1, len(names) + 1, f"Distribution over voxels, {title}", caption)
+    figure, axes = new_page(3.4 * (len(names) + 1), 3.2, 1, len(names) + 1, f"Distribution over voxels, {title}", caption)
     for axis, p, limits in zip(axes, names, result.model.bounds, strict=False):
         low, high = limits / p.si_per_unit
         values = result.maps[p.name].values

@@ -1,0 +1,55 @@
+"""Share between the FEXI commands how they print and tell of progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["ProtocolSource", "progress_printer", "report"]
+
+ProtocolSource = Annotated[
+    str, typer.Option("--protocol", "-p", help="Protocol: a .tsv, .bf/.bval/.tm or .mat file, or a preset such as human-bbb.")
+]
+
+
+def report(payload: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Print `payload` as one JSON object, or `lines`."""
+    if as_json:
+        typer.echo(json.dumps(_plain(payload), ensure_ascii=False))
+    else:
+        for line in lines:
+            typer.echo(line)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` in what JSON knows; NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def progress_printer(what: str, *, quiet: bool) -> Callable[[int, int], None] | None:
+    """Return a function that tells on stderr how far long work is, at most every second; None where `quiet`."""
+    if quiet:
+        return None
+    import time
+
+    state = {"next": time.monotonic() + 1.0}
+
+    def show_progress(done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= state["next"]:
+            state["next"] = now + 1.0
+            sys.stderr.write(f"{what}: {done:,} of {total:,}\n")
+            sys.stderr.flush()
+
+    return show_progress
