@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "simulate": ("krogh.runs.simulate", "simulate"),
+    "simulate": ("krogh.result", "simulate"),
     "Compound": ("krogh.compounds", "Compound"),
     "compound": ("krogh.compounds", "get_compound"),
     "fexi": ("krogh.fexi", None),

@@ -36,6 +36,7 @@ DIMENSIONS: dict[str, tuple[str, dict[str, float]]] = {
     "area": ("m2", {"m2": 1.0, "cm2": 1e-4, "mm2": 1e-6, "um2": 1e-12, "A2": 1e-20}),
     "area_per_mass": ("m2/kg", {"m2/kg": 1.0, "m2/g": 1e3, "cm2/g": 0.1}),
     "surface_density": ("mol/m2", _ratio({"mol": 1.0, "nmol": 1e-9, "pmol": 1e-12, "fmol": 1e-15}, {"m2": 1.0, "cm2": 1e-4})),
+    "per_length": ("1/m", {"1/m": 1.0, "1/cm": 1e2, "1/mm": 1e3, "1/um": 1e6}),
     "volume": ("m3", _VOLUME),
     "volume_per_mass": ("m3/kg", _ratio(_VOLUME, {"kg": 1.0, "g": 1e-3})),
     "time": ("s", _TIME),

@@ -1,0 +1,115 @@
+"""Collect the settings of a simulation from defaults, a TOML file, ``--set`` and options; check them once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from krogh.errors import InputError, UsageError, nearest
+
+__all__ = ["SimulateConfig", "build_config"]
+
+
+class SimulateConfig(BaseModel):
+    """Hold every setting of ``krogh simulate``; the same keys serve the TOML file, ``--set`` and the Python function."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    compounds: tuple[str, ...] = Field(min_length=1, description="names of the compounds")
+    species: Literal["human", "rat", "mouse"] = "human"
+    dose: str | dict[str, str] | None = Field(None, description="dose in words, for all or by compound; None: a typical one")
+    duration: str = "24 h"
+    geometry: Literal["slab", "cylinder"] = "slab"
+    together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
+    method: str = "esdirk43"
+    step: str | None = None
+    rtol: float = Field(1e-4, ge=1e-10, le=0.1)
+    cells: int = Field(120, ge=16, le=20000)
+    cells_along: int = Field(24, ge=1, le=4096)
+    permeability_method: str | None = None
+    leak_factor: float = 1.0
+    pericyte_coverage: float = 1.0
+    efflux: dict[str, float] = Field(default_factory=dict, description="share of a pump that works, by name or for 'all'")
+    amino_acids: float = 1.0
+    volumetric_efflux: bool = False
+    physiology: dict[str, str | float] = Field(default_factory=dict)
+    compound: dict[str, dict[str, Any]] = Field(default_factory=dict, description="values by compound, as in a compound file")
+    seed: int = 0
+
+
+def _assign(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for key in path[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise UsageError("--set " + ".".join(path), got="a value above it", expected="one value or a table")
+    table[path[-1]] = value
+
+
+def _number(text: str) -> Any:
+    low = text.strip().lower()
+    if low in ("true", "false"):
+        return low == "true"
+    try:
+        return int(text) if low.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        return text
+
+
+def _apply_set(table: dict[str, Any], settings: Sequence[str], compounds: Sequence[str]) -> None:
+    fields = SimulateConfig.model_fields
+    lower = {c.lower(): c for c in compounds}
+    for text in settings:
+        left, equals, raw = text.partition("=")
+        head, dot, rest = left.strip().partition(".")
+        if not equals or not head:
+            raise UsageError(f"--set {text}", expected="KEY=VALUE, e.g. rtol=1e-5, physiology.capillary_radius='2.5 um' or caffeine.fu_brain=0.9")
+        if head.lower() in lower and dot:
+            _assign(table, ["compound", lower[head.lower()], rest], raw)
+        elif head == "compound" and dot:
+            # short form for a run of one compound: compound.fu_brain=0.3
+            name, _, key = rest.partition(".")
+            owner = lower.get(name.lower()) if key else None
+            if owner is None and len(compounds) != 1:
+                raise UsageError(f"--set {text}", got=f"{len(compounds)} compounds", expected="NAME.key=VALUE with the name of one of them")
+            _assign(table, ["compound", owner or compounds[0], key if owner else rest], raw)
+        elif head in fields:
+            _assign(table, [head, *([rest] if dot else [])], raw if head in ("dose", "duration", "step", "physiology") else _number(raw))
+        else:
+            raise UsageError(f"--set {text}", got=f"unknown key '{head}'", hint=nearest(head, [*fields, *compounds]))
+
+
+def build_config(base: Mapping[str, Any], settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> SimulateConfig:
+    """Return the checked settings: `base` (a TOML file), then ``--set``, then `options` that are not None.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range or of the wrong type; one line, first problem.
+    UsageError
+        If ``--set`` is not understood.
+    """
+    table: dict[str, Any] = {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in base.items()}
+    given = {k: v for k, v in (options or {}).items() if v is not None}
+    compounds = given.get("compounds") or table.get("compounds") or ()
+    if isinstance(compounds, str):
+        compounds = (compounds,)
+    table["compounds"] = list(compounds)
+    _apply_set(table, settings, list(compounds))
+    table.update(given)
+    try:
+        return SimulateConfig(**table)
+    except ValidationError as error:
+        raise _first(error) from None
+
+
+def _first(error: ValidationError) -> InputError:
+    problem = error.errors()[0]
+    where = ".".join(str(p) for p in problem["loc"]) or "settings"
+    got = problem.get("input")
+    if problem["type"] == "extra_forbidden":
+        return InputError(f"setting '{where}'", got="an unknown key", hint=nearest(where, SimulateConfig.model_fields))
+    if where == "compounds":
+        return InputError("compounds", got="none", expected="at least one name", hint="see 'krogh compounds list'")
+    return InputError(f"setting '{where}'", got=repr(got) if not isinstance(got, dict) else "a table", expected=problem["msg"].lower())

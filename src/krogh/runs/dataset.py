@@ -1,0 +1,152 @@
+"""Label a run's results: one xarray Dataset with units on every variable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from krogh.runs.simulate import GroupResult
+from krogh.units import format_quantity
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["build_dataset", "output_times"]
+
+_MEDIA = ("endothelium", "basement membrane", "end-feet", "interstitium", "neuron", "astrocyte")
+_SCALARS = {
+    "auc_plasma_total": ("mol s m-3", "area under total plasma concentration"),
+    "auc_plasma_free": ("mol s m-3", "area under free plasma concentration"),
+    "auc_interstitium": ("mol s m-3", "area under free interstitial concentration"),
+    "auc_neuron": ("mol s m-3", "area under free concentration in neurons"),
+    "auc_brain_total": ("mol s m-3", "area under total brain concentration"),
+    "cmax_plasma_free": ("mol m-3", "peak of free plasma concentration"),
+    "tmax_plasma_s": ("s", "time of that peak"),
+    "cmax_interstitium": ("mol m-3", "peak of free interstitial concentration"),
+    "tmax_interstitium_s": ("s", "time of that peak"),
+    "kp": ("1", "AUC total brain / AUC total plasma over the run"),
+    "kp_uu": ("1", "AUC free interstitium / AUC free plasma over the run"),
+    "kp_uu_steady": ("1", "free interstitium / free plasma at steady state, tracer level"),
+    "half_time_s": ("s", "time to half of that steady state"),
+    "permeability_m_s": ("m s-1", "initial uptake permeability of the barrier for free drug"),
+    "ps_over_flow": ("1", "fu PS / blood flow"),
+    "extraction": ("1", "share of the inflowing drug that stayed (cylinder)"),
+    "extraction_crone_renkin": ("1", "1 - exp(-fu PS / F)"),
+    "mass_defect_step": ("1", "worst relative mass defect of one step"),
+    "mass_defect_run": ("1", "relative mass defect of the whole run"),
+    "most_negative": ("1", "most negative concentration over the largest"),
+}
+
+
+def output_times(duration_s: float, events_s: np.ndarray, *, uniform: int = 241, after_event: int = 24) -> np.ndarray:
+    """Return the times of the results [s]: evenly spaced, and closer after every dose."""
+    fine = [np.geomspace(1e-3, min(duration_s, 3600.0), after_event) + e for e in (0.0, *events_s)]
+    times = np.unique(np.concatenate([np.linspace(0.0, duration_s, uniform), *fine]))
+    return times[times <= duration_s]
+
+
+def build_dataset(results: Sequence[GroupResult], attrs: dict[str, Any] | None = None) -> xr.Dataset:
+    """Return the results of all compounds on one time axis.
+
+    Dimensions: ``compound``, ``time`` [s], ``x`` (path from the luminal face to the far side of the tissue [m]), ``z`` (along the
+    capillary [m], cylinder only), ``route``. Concentrations are free, in mol/m3 (= mM), unless the name says ``total``.
+    """
+    import xarray as xr
+
+    first = results[0].solution
+    # many doses would ask for many points: keep the grid bounded
+    events = np.unique(np.concatenate([r.solution.problem.blood.events(first.problem.t_end_s) for r in results]))
+    times = output_times(first.problem.t_end_s, events[:: max(1, events.size // 24)])
+    parts = [_one(r, times, s) for r in results for s in range(len(r.case.labels))]
+    data = xr.concat(parts, dim="compound", join="outer", fill_value=np.nan)
+    data.attrs.update({k: v for k, v in (attrs or {}).items() if v is not None})
+    mesh, layers = first.problem.mesh, first.problem.barrier.layers
+    data["layer"] = ("x", np.array([layers[i].name for i in mesh.layer]), {"long_name": "layer of each cell"})
+    data["cell_width"] = ("x", mesh.width_m, {"units": "m", "long_name": "width of each cell"})
+    data["time"].attrs.update(units="s", long_name="time since the first dose")
+    data["x"].attrs.update(units="m", long_name="depth from the luminal face")
+    if "z" in data:
+        data["z"].attrs.update(units="m", long_name="distance from the arterial end")
+    return data
+
+
+def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
+    import xarray as xr
+
+    solution, metrics, label = result.solution, result.metrics[s], result.case.labels[s]
+    u = solution.sample(times)
+    source = solution.problem.blood
+    free = np.array([source.free(t)[0, s] for t in times])
+    fu = float(source.fu[0, s])  # type: ignore[attr-defined]
+    x = solution.problem.mesh.center_m
+    variables: dict[str, Any] = {
+        "plasma_free": ("time", free, {"units": "mol m-3", "long_name": "free concentration in arterial plasma"}),
+        "plasma_total": ("time", free / fu, {"units": "mol m-3", "long_name": "total concentration in arterial plasma"}),
+    }
+    for medium in _MEDIA:
+        curve = solution.medium(medium, u)[:, 0, s]
+        name = medium.replace(" ", "_").replace("-", "")
+        variables[name] = ("time", curve, {"units": "mol m-3", "long_name": f"mean free concentration in {medium}"})
+    variables["brain_total"] = ("time", _brain_total(solution, u, s), {"units": "mol m-3", "long_name": "total amount per volume of brain"})
+    coords: dict[str, Any] = {"time": times, "x": x}
+    variables |= _space(solution, u, s, coords)
+    coords["route"] = [r.route for r in metrics.routes]
+    for way in ("inward", "outward"):
+        values = [getattr(r, way) for r in metrics.routes]
+        unit = "mol m-2" if solution.problem.capillary is None else "mol"
+        variables[f"route_{way}"] = ("route", values, {"units": unit, "long_name": f"amount that crossed {way} by each route"})
+    for key, (unit, text) in _SCALARS.items():
+        variables[key] = ((), float(getattr(metrics, key)), {"units": unit, "long_name": text})
+    data = xr.Dataset(variables, coords=coords)
+    dose = result.case.doses[s]
+    texts = {
+        "dose": dose.describe() if dose else ("measured plasma curve" if s == 0 and "from" not in label else "formed inside"),
+        "regime": metrics.regime,
+        "notes": "; ".join(result.case.members[s].notes),
+        "sources": _sources(result, s),
+    }
+    for key, text in texts.items():
+        data[key] = ((), np.array(text, dtype=object))
+    return data.expand_dims(compound=[label])
+
+
+def _space(solution: Any, u: np.ndarray, s: int, coords: dict[str, Any]) -> dict[str, Any]:
+    """Return the concentration over space: (time, x) in the slab, (time, x, z) and blood (time, z) in the cylinder."""
+    layout = solution.operator.graph.layout
+    attrs = {"units": "mol m-3", "long_name": "free concentration along the path"}
+    if solution.problem.capillary is None:
+        return {"profile": (("time", "x"), u[:, 0, s][:, layout["cell_node"]], attrs)}
+    n_z, dz = layout["n_z"], layout["dz_m"]
+    coords["z"] = (np.arange(n_z) + 0.5) * dz
+    index = n_z * (1 + layout["cell_node"][:, None]) + np.arange(n_z)
+    return {
+        "profile": (("time", "x", "z"), u[:, 0, s][:, index], attrs),
+        "blood": (("time", "z"), u[:, 0, s, :n_z], {"units": "mol m-3", "long_name": "free concentration in capillary plasma"}),
+    }
+
+
+def _brain_total(solution: Any, u: np.ndarray, s: int) -> np.ndarray:
+    from krogh.runs.metrics import tissue_volume
+
+    graph = solution.operator.graph
+    nodes = np.concatenate([graph.media[m] for m in ("end-feet", "interstitium", "neuron", "astrocyte")])
+    return (graph.capacity[0, s, nodes] * u[:, 0, s][:, nodes]).sum(-1) / tissue_volume(solution)
+
+
+def _sources(result: GroupResult, s: int) -> str:
+    """Return where the decisive numbers come from, with the status letter of each."""
+    member = result.case.members[s]
+    compound, species = member.compound, result.case.physiology.species
+    lines = []
+    if member.measured is not None:
+        p = member.measured.p_m_s
+        lines.append(f"permeability {format_quantity(p.value, 'permeability')} {member.measured.basis} [{p.status}] {member.measured.method}")
+    for key, table in (("fu_plasma", compound.fu_plasma), ("fu_brain", compound.fu_brain)):
+        if species in table:
+            lines.append(f"{key} {table[species].value:g} [{table[species].status}]")
+    if species in compound.vu_brain_m3_kg:
+        v = compound.vu_brain_m3_kg[species]
+        lines.append(f"Vu,brain {v.value * 1e3:g} mL/g [{v.status}]")
+    return "; ".join(lines)

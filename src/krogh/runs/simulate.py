@@ -1,0 +1,190 @@
+"""Run compounds across the barrier: settings in, one labelled data set out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from krogh.barrier.assemble import Member, assemble, prepare
+from krogh.barrier.physiology import Physiology, get_physiology, with_physiology
+from krogh.barrier.state import BarrierState
+from krogh.blood.curve import CurveBlood, check_curve
+from krogh.blood.dose import Dose, parse_dose
+from krogh.blood.pk import Terms, constant_terms, dose_terms, stack
+from krogh.compounds import Compound, get_compound, with_values
+from krogh.errors import InputError
+from krogh.runs.config import SimulateConfig
+from krogh.runs.metrics import Metrics, compute_metrics
+from krogh.runs.typical import typical_dose
+from krogh.transport.cylinder import Capillary
+from krogh.transport.integrate import BloodSource
+from krogh.transport.problem import Problem, Solution, solve
+from krogh.units import parse_quantity
+
+__all__ = ["Case", "GroupResult", "capillary_of", "plan", "run_case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Hold one problem ready to be solved: its members, its blood and the words that describe it."""
+
+    labels: tuple[str, ...]
+    members: tuple[Member, ...]
+    doses: tuple[Dose | None, ...]
+    problem: Problem
+    physiology: Physiology
+    state: BarrierState
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """Hold the solution of one case and its metrics, one per species."""
+
+    case: Case
+    solution: Solution
+    metrics: tuple[Metrics, ...]
+
+
+def _compound(name: str, config: SimulateConfig, own: Mapping[str, Compound]) -> Compound:
+    held = own.get(name.lower())
+    compound = held if held is not None else get_compound(name)
+    given = {k.lower(): v for k, v in config.compound.items()}
+    values = given.get(compound.name.lower(), given.get(name.lower()))
+    return with_values(compound, values) if values else compound
+
+
+def _with_products(compound: Compound, config: SimulateConfig, own: Mapping[str, Compound]) -> list[Compound]:
+    """Return the compound and what is formed from it, as far as the library knows."""
+    found = [compound]
+    for step in found:
+        for x in step.metabolism:
+            if x.product and x.product.lower() not in {c.name.lower() for c in found}:
+                found.append(_compound(x.product, config, own))
+    return found
+
+
+def _dose(compound: Compound, config: SimulateConfig) -> Dose:
+    given = config.dose
+    if isinstance(given, dict):
+        table = {k.lower(): v for k, v in given.items()}
+        given = table.get(compound.name.lower())
+    return parse_dose(given) if given is not None else typical_dose(compound, config.species)
+
+
+def capillary_of(physiology: Physiology, state: BarrierState) -> Capillary:
+    """Return the vessel whose wall area and flow agree with the blood flow and barrier area per mass of brain.
+
+    ``L = (pi r^2 v / F) S / (2 pi r)``: the tissue that one capillary's flow serves has that much barrier.
+    """
+    r, v = physiology.capillary_radius_m.value, physiology.capillary_velocity_m_s.value * state.flow_factor
+    served_kg = np.pi * r**2 * v / (physiology.blood_flow_m3_s_kg.value * state.flow_factor)
+    return Capillary(r, float(served_kg * physiology.barrier_area_m2_kg.value / (2 * np.pi * r)), v)
+
+
+def _tissue_radius(physiology: Physiology) -> float:
+    """Return the thickness of the interstitium around a capillary that leaves the tissue volume per barrier area as it is [m]."""
+    r = physiology.capillary_radius_m.value
+    wall = r + physiology.endothelium_thickness_m.value + physiology.basement_membrane_thickness_m.value + physiology.endfoot_thickness_m.value
+    return float(np.sqrt(wall**2 + 2 * r * physiology.tissue_per_area_m) - wall)
+
+
+def plan(
+    config: SimulateConfig,
+    *,
+    own: Mapping[str, Compound] | None = None,
+    plasma: tuple[np.ndarray, np.ndarray] | None = None,
+) -> list[Case]:
+    """Return the cases of a run, checked and ready, without solving anything.
+
+    Parameters
+    ----------
+    config : SimulateConfig
+        The settings.
+    own : mapping of str to Compound, optional
+        The user's compounds by lower-case name; they go before the library's.
+    plasma : (t_s, total_mol_m3), optional
+        A measured plasma curve in place of a dose; for one compound.
+
+    Raises
+    ------
+    InputError
+        If anything that the run needs is unknown, blank or out of range.
+    """
+    own = own or {}
+    state = BarrierState(config.leak_factor, config.pericyte_coverage, config.efflux, config.amino_acids, config.volumetric_efflux)
+    physiology = with_physiology(get_physiology(config.species), config.physiology)
+    main = [_compound(name, config, own) for name in config.compounds]
+    seen: set[str] = set()
+    for c in main:
+        if c.name.lower() in seen:
+            raise InputError("compounds", got=f"'{c.name}' twice", expected="each once")
+        seen.add(c.name.lower())
+    unknown = [k for k in config.compound if k.lower() not in seen | {n.lower() for n in config.compounds}]
+    formed = {x.name.lower() for c in main for x in _with_products(c, config, own)}
+    if any(k.lower() not in formed for k in unknown):
+        raise InputError("compound settings", got=f"'{unknown[0]}'", expected="one of " + ", ".join(config.compounds))
+    if plasma is not None and len(main) != 1:
+        raise InputError("plasma curve", got=f"{len(main)} compounds", expected="one compound with a measured curve")
+    groups = [main] if config.together else [[c] for c in main]
+    return [_case(group, config, own, physiology, state, plasma) for group in groups]
+
+
+def _case(
+    given: Sequence[Compound],
+    config: SimulateConfig,
+    own: Mapping[str, Compound],
+    physiology: Physiology,
+    state: BarrierState,
+    plasma: tuple[np.ndarray, np.ndarray] | None,
+) -> Case:
+    chains = [_with_products(c, config, own) for c in given]
+    extra = {c.name: (c, chain[0].name) for chain in chains for c in chain[1:] if c.name not in {g.name for g in given}}
+    everything = [*given, *(c for c, _ in extra.values())]
+    labels = tuple([c.name for c in given] + [f"{c.name} (from {origin})" for c, origin in extra.values()])
+    members = tuple(prepare(c, physiology, state, method=config.permeability_method if c in given else None) for c in everything)
+    duration = parse_quantity(config.duration, "time", where="duration")
+    doses: list[Dose | None] = [None] * len(everything)
+    blood: BloodSource
+    if plasma is not None:
+        check_curve(*plasma, "plasma curve")
+        fu = [given[0].need("fu_plasma", config.species).value] + [1.0] * (len(everything) - 1)
+        blood = CurveBlood(*plasma, np.array([fu]))
+    else:
+        terms: list[Terms] = []
+        for i, compound in enumerate(everything):
+            doses[i] = _dose(compound, config) if i < len(given) else None
+            dose = doses[i]
+            terms.append(dose_terms(compound, dose, config.species) if dose is not None else constant_terms(0.0))
+        blood = stack([terms])
+    cylinder = config.geometry == "cylinder"
+    barrier = assemble([members], tissue_m=_tissue_radius(physiology) if cylinder else None)
+    problem = Problem(
+        barrier, blood, duration, capillary=capillary_of(physiology, state) if cylinder else None,
+        fu_plasma=getattr(blood, "fu", 1.0), cells=config.cells, cells_along=config.cells_along,
+    )  # fmt: skip
+    return Case(labels, members, tuple(doses), problem, physiology, state)
+
+
+def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], None] | None = None) -> GroupResult:
+    """Solve one case and compute its metrics.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        See :func:`krogh.transport.problem.solve`.
+    """
+    step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
+    solution = solve(case.problem, method=config.method, step_s=step, rtol=config.rtol, progress=progress)
+    return GroupResult(case, solution, compute_metrics(case.members, solution, case.physiology))
+
+
+def as_json(value: Any) -> Any:
+    """Return dataclasses and arrays as plain containers."""
+    import dataclasses
+
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value.tolist() if hasattr(value, "tolist") else value
