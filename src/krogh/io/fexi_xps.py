@@ -13,10 +13,10 @@ import numpy as np
 
 from krogh.errors import InputError
 from krogh.fexi.protocol import Protocol
+from krogh.io.matlab import read_mat
 
 __all__ = ["read_xps"]
 
-_MAX_BYTES = 1_000_000
 _NAMES = {
     "filter_b_s_m2": ("mde_b1", "b1"),
     "b_s_m2": ("mde_b2", "b2"),
@@ -41,13 +41,13 @@ def read_xps(path: Path) -> Protocol:
     for field, names in _NAMES.items():
         value = next((fields[n] for n in names if n in fields), None)
         if value is not None:
-            found[field] = _numbers(value, path.name, names[0])
+            found[field] = value
         elif field in ("filter_b_s_m2", "b_s_m2", "mixing_time_s"):
             raise InputError(path.name, got=f"no field {names[0]}", expected="mde_b1, mde_b2 and mde_tm12, one value per volume")
     for field, names in _SCALARS.items():
         value = next((fields[n] for n in names if n in fields), None)
-        if value is not None:
-            found[field] = float(_numbers(value, path.name, names[0])[0])
+        if value is not None and value.size:
+            found[field] = float(value[0])
     series, crusher = found.get("series"), found.get("crusher_q_rad_m")
     if series is not None and crusher is not None and series.shape == crusher.shape:
         # some files number the series within one crusher strength only
@@ -59,24 +59,6 @@ def read_xps(path: Path) -> Protocol:
 
 
 def _struct(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(path.name, got="no such file")
-    if path.stat().st_size > _MAX_BYTES:
-        raise InputError(path.name, got=f"{path.stat().st_size} bytes", expected=f"an xps file of at most {_MAX_BYTES}")
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path, struct_as_record=False, squeeze_me=True)
-    except NotImplementedError:
-        raise InputError(path.name, got="a MATLAB 7.3 file", expected="MATLAB 5", hint="save it with save(..., '-v7')") from None
-    except Exception as error:
-        raise InputError(path.name, got=f"a damaged .mat file ({type(error).__name__})") from None
-    inner = next((content[name] for name in ("xps", "seq") if hasattr(content.get(name), "_fieldnames")), None)
-    return {name: getattr(inner, name) for name in inner._fieldnames} if inner is not None else content
-
-
-def _numbers(value: Any, file: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    try:
-        return np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()
-    except (TypeError, ValueError):
-        raise InputError(f"{file}, {name}", got="entries that are no numbers", expected="one number per volume") from None
+    content = read_mat(path)
+    inner = next((content[name] for name in ("xps", "seq") if isinstance(content.get(name), dict)), None)
+    return inner if inner is not None else {name: value for name, value in content.items() if not isinstance(value, dict)}
