@@ -17,7 +17,7 @@ _LAZY = {
     "fexi": ("krogh.fexi", None),
 }
 
-__all__ = ["Compound", "__version__", "compound", "fexi", "simulate"]  # noqa: F822 - loaded on first use
+__all__ = ["Compound", "__version__", "compound", "fexi", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

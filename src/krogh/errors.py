@@ -42,9 +42,7 @@ class KroghError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, where: str, *, got: object = None, expected: str | None = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, where: str, *, got: object = None, expected: str | None = None, hint: str | None = None) -> None:
         self.where, self.got, self.expected, self.hint = where, got, expected, hint
         parts = []
         if got is not None:

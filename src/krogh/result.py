@@ -90,7 +90,8 @@ def simulate(
     progress : callable, optional
         Called with the name and the share done.
     **settings
-        Any field of :class:`krogh.runs.config.SimulateConfig`: ``dose="100 mg oral"``, ``species="rat"``, ``geometry="cylinder"`` ...
+        Any field of :class:`krogh.runs.config.SimulateConfig`: ``dose="100 mg oral"``, ``species="rat"``,
+        ``geometry="cylinder"`` ...
 
     Returns
     -------

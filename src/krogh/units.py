@@ -1,7 +1,7 @@
 """Turn text such as ``"120 um"`` into SI floats once, at the edge, and SI floats into text.
 
-Inside the package every number is an SI float whose name ends in its unit. This module knows the units of the field and nothing else:
-no arithmetic on units, no unit objects.
+Inside the package every number is an SI float whose name ends in its unit. This module knows the units of the field
+and nothing else: no arithmetic on units, no unit objects.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Put compounds, physiology and state together into one :class:`~krogh.barrier.model.Barrier`.
 
-A *group* is a set of compounds that act on each other (levodopa and the dopamine formed from it): its members are the species of one
-problem. Groups of one member can be stacked into a batch and solved together.
+A *group* is a set of compounds that act on each other (levodopa and the dopamine formed from it): its members are the
+species of one problem. Groups of one member can be stacked into a batch and solved together.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ def prepare(compound: Compound, physiology: Physiology, state: BarrierState, *, 
     """
     known = [t for t in compound.transporters if t.substrate != "no"]
     usable = [t for t in known if not missing_kinetics(t)]
-    notes = [f"{t.name}: {t.substrate} substrate, but {' and '.join(missing_kinetics(t))} blank: left out" for t in known if t not in usable]
+    notes = [
+        f"{t.name}: {t.substrate} substrate, but {' and '.join(missing_kinetics(t))} blank: left out"
+        for t in known
+        if t not in usable
+    ]
     measured = _measured(compound, method, carried=any(t.route != "efflux" for t in usable))
     passive = crossing(compound, physiology, measured)
     return Member(
@@ -95,7 +99,7 @@ def _measured(compound: Compound, method: str | None, *, carried: bool) -> Perme
     if carried:
         return None
     raise InputError(f"compound '{compound.name}'", got="no permeability",
-                     hint=f"give it with --set {compound.name}.permeability='25 nm/s' --set {compound.name}.permeability_basis=apparent")  # fmt: skip
+                     hint=f"e.g. --set {compound.name}.permeability='25 nm/s' with .permeability_basis=apparent")  # fmt: skip
 
 
 def _cell_capacity(compound: Compound, physiology: Physiology, passive: Crossing) -> float:
@@ -140,7 +144,7 @@ class _Assembly:
         """Return ``pick(member)`` as (batch, species, 1), to be used by a flux law."""
         return self.values(pick)[..., None]
 
-    # -- layers --------------------------------------------------------------------------------------------------------------------
+    # -- layers ----------------------------------------------------------------------------------------------------------------
 
     def barrier(self, tissue_m: float | None) -> Barrier:
         """Return the whole."""
@@ -156,7 +160,9 @@ class _Assembly:
         drained = p.perivascular_drainage_m3_s_kg.value / (p.barrier_area_m2_kg.value * basement)
         d = self.values(lambda m: m.crossing.diffusivity_m2_s)
         sheath = self.values(
-            lambda m: endfoot_permeability(m.crossing.membrane_m_s * m.crossing.permeant_interstitium, m.crossing.diffusivity_m2_s, p)
+            lambda m: endfoot_permeability(
+                m.crossing.membrane_m_s * m.crossing.permeant_interstitium, m.crossing.diffusivity_m2_s, p
+            )
         )
         cytosol = self._endothelium_capacity()
         return (
@@ -177,8 +183,8 @@ class _Assembly:
         found = []
         for name, share in (("neuron", p.neuron_share.value), ("astrocyte", 1.0 - p.neuron_share.value)):
             # a drug that stays outside keeps a vanishing compartment, closed by zero exchange
-            capacity = self.values(lambda m, s=share: outside * s * max(m.cell_capacity, 1e-6))
-            exchange = self.values(lambda m, s=share: _cell_exchange(m) * s if m.cell_capacity > 0 else 0.0)
+            capacity = outside * share * np.maximum(self.values(lambda m: m.cell_capacity), 1e-6)
+            exchange = share * self.values(lambda m: _cell_exchange(m) if m.cell_capacity > 0 else 0.0)
             trapping = self.values(lambda m: m.trapping)
             found.append(CellCompartment(name, _INTERSTITIUM, capacity, exchange, trapping, self._reactions(name, capacity)))
         return tuple(found)
@@ -202,7 +208,7 @@ class _Assembly:
             found += self._volumetric(capacity)
         return tuple(found)
 
-    # -- routes --------------------------------------------------------------------------------------------------------------------
+    # -- routes ----------------------------------------------------------------------------------------------------------------
 
     def _membranes(self) -> tuple[Membrane, ...]:
         p_membrane = self.faces(lambda m: m.crossing.membrane_m_s)
@@ -275,15 +281,15 @@ class _Assembly:
                         per_area = surface_capacity(t, m) * m.state.activity(name) / km[b, s]
                         rate[b, s] = per_area / self.physiology.endothelium_thickness_m.value
             if np.any(rate > 0):
-                found.append(MichaelisMenten(rate[..., None], km[..., None], (None,) * len(self.names), name=f"{name} (volumetric)"))
+                found.append(
+                    MichaelisMenten(rate[..., None], km[..., None], (None,) * len(self.names), name=f"{name} (volumetric)")
+                )
         return found
 
     def _bypasses(self) -> tuple[Bypass, ...]:
         leak = self.faces(lambda m: m.crossing.paracellular_m_s * m.state.total_leak)
-        found = [Bypass(Paracellular(leak), _BASEMENT)]
-        for name in self._names_of("vesicles"):
-            found.append(Bypass(self._vesicle(name), _BASEMENT))
-        return tuple(found)
+        vesicles = [Bypass(self._vesicle(name), _BASEMENT) for name in self._names_of("vesicles")]
+        return (Bypass(Paracellular(leak), _BASEMENT), *vesicles)
 
     def _vesicle(self, name: str) -> Route:
         def take(key: str, default: float, absent: float) -> np.ndarray:
@@ -298,12 +304,16 @@ class _Assembly:
         first = next(t for g in self.groups for m in g for t in m.vesicles if t.name == name)
         if first.route == "receptor":
             return ReceptorTranscytosis(
-                take("internalisation_per_s", 0, 0), take("receptor_mol_m2", 0, 0), take("kd_mol_m3", 1, 1), take("sorted_share", 1, 0),
-                take("luminal_share", 0.5, 0.5), take("abluminal_share", 0.5, 0.5), take("ligand_blood", 0, 0), take("ligand_brain", 0, 0),
-                name=name,
+                take("internalisation_per_s", 0, 0), take("receptor_mol_m2", 0, 0), take("kd_mol_m3", 1, 1),
+                take("sorted_share", 1, 0), take("luminal_share", 0.5, 0.5), take("abluminal_share", 0.5, 0.5),
+                take("ligand_blood", 0, 0), take("ligand_brain", 0, 0), name=name,
             )  # fmt: skip
         return AdsorptiveTranscytosis(
-            take("turnover_per_s", 0, 0), take("sites_mol_m2", 0, 0), take("affinity_mol_m3", 1, 1), take("fluid_m_s", 0, 0), name=name
+            take("turnover_per_s", 0, 0),
+            take("sites_mol_m2", 0, 0),
+            take("affinity_mol_m3", 1, 1),
+            take("fluid_m_s", 0, 0),
+            name=name,
         )
 
 
@@ -314,8 +324,8 @@ def _named(transporters: Sequence[Transporter], name: str) -> Transporter | None
 def surface_capacity(pump: Transporter, member: Member) -> float:
     """Return Vmax [mol/(m2 s)] of a pump on its membrane.
 
-    Where the source gives an apparent brain-to-blood clearance ``CL`` of the whole barrier, the pump acts on the cytosol, between two
-    membranes: ``CL_surface = CL P_m phi_c / (P phi_i)`` gives the same Kp,uu.
+    Where the source gives an apparent brain-to-blood clearance ``CL`` of the whole barrier, the pump acts on the
+    cytosol, between two membranes: ``CL_surface = CL P_m phi_c / (P phi_i)`` gives the same Kp,uu.
     """
     assert pump.vmax_mol_m2_s is not None
     c = member.crossing

@@ -1,8 +1,8 @@
 """Turn the sourced values of one compound into the numbers that its routes need.
 
-A measured permeability belongs to the whole path from blood to interstitium: two membranes in series with the cytosol between them and the
-basement membrane and end-feet behind. The membranes get the value that makes this series equal the measurement; a test closes that
-circle for every compound of the library.
+A measured permeability belongs to the whole path from blood to interstitium: two membranes in series with the cytosol
+between them and the basement membrane and end-feet behind. The membranes get the value that makes this series equal
+the measurement; a test closes that circle for every compound of the library.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LARGEST_RATIO = 1e3
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Hold the passive part of a compound's crossing; effective values at plasma pH, so ``permeant`` fractions are relative to it.
+    """Hold the passive part of a compound's crossing: effective values at plasma pH, ``permeant`` fractions relative to it.
 
     Attributes
     ----------
@@ -59,17 +59,19 @@ class Crossing:
 
 
 def target_permeability(compound: Compound, measured: Permeability, ph_plasma: float) -> float:
-    """Return the permeability for free drug at plasma pH [m/s]: intrinsic values times the neutral fraction, apparent ones as they are."""
+    """Return P for free drug at plasma pH [m/s]: intrinsic values times the neutral fraction, apparent ones as they are."""
     if measured.basis == "intrinsic":
         return measured.p_m_s.value * neutral_fraction(compound, ph_plasma)
     return measured.p_m_s.value
 
 
-def barrier_permeability(p_membrane: float, p_leak: float, cell: float, interstitium: float, d: float, physiology: Physiology) -> float:
-    """Return the initial uptake permeability of the assembled barrier [m/s]: flux into an empty brain over free plasma concentration.
+def barrier_permeability(
+    p_membrane: float, p_leak: float, cell: float, interstitium: float, d: float, physiology: Physiology
+) -> float:
+    """Return the initial uptake permeability of the assembled barrier [m/s]: flux into an empty brain over free in plasma.
 
-    ``P = (P_e + P_l) / (1 + (phi_e P_e + P_l) R)`` with ``1/P_e = 2/P_m + phi_c h/D`` and R the resistance of basement membrane and
-    end-feet.
+    ``P = (P_e + P_l) / (1 + (phi_e P_e + P_l) R)`` with ``1/P_e = 2/P_m + phi_c h/D`` and R the resistance of basement
+    membrane and end-feet.
     """
     cytosol = cell * physiology.endothelium_thickness_m.value / d
     endothelium = 1.0 / (2.0 / p_membrane + cytosol) if p_membrane > 0 else 0.0
@@ -118,7 +120,7 @@ def crossing(compound: Compound, physiology: Physiology, measured: Permeability 
 
     if miss(0.0) >= 0:
         leak_alone = _leak_for(target, d, physiology)
-        note = f"measured permeability {target:.3g} m/s is below the pore model's leak {leak:.3g} m/s: taken as the whole leak, membranes closed"
+        note = f"measured permeability {target:.3g} m/s is below the pore leak {leak:.3g} m/s: taken as all leak"
         return Crossing(target, 0.0, leak_alone, cell, interstitium, d, (note,))
     top = _LARGEST_RATIO * d / physiology.endothelium_thickness_m.value
     if miss(top) <= 0:

@@ -1,7 +1,8 @@
 """Describe the barrier as sheets in order from blood to brain, with membranes on their faces.
 
-Every per-species number is an array that broadcasts to (batch, species): ``batch`` runs over independent problems of one shape (a drug
-library), ``species`` over compounds that act on each other (levodopa and the dopamine formed from it). Scalars are fine.
+Every per-species number is an array that broadcasts to (batch, species): ``batch`` runs over independent problems of
+one shape (a drug library), ``species`` over compounds that act on each other (levodopa and the dopamine formed from
+it). Scalars are fine.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Layer:
     thickness_m : float
         Thickness along the path [m], > 0.
     diffusivity_m2_s : array
-        Effective diffusivity [m2/s]: it multiplies the gradient of the free concentration, per whole cross-section (for the interstitium
-        alpha D / lambda^2).
+        Effective diffusivity [m2/s]: it multiplies the gradient of the free concentration, per whole cross-section
+        (for the interstitium alpha D / lambda^2).
     capacity : array
         kappa = amount per volume of sheet / free concentration, dimensionless (volume fraction / unbound fraction there), > 0.
     loss_per_s : array

@@ -137,7 +137,7 @@ def with_physiology(physiology: Physiology, values: Mapping[str, Any]) -> Physio
     InputError
         If a key is unknown (names the nearest) or a value is out of range or in the wrong unit.
     """
-    changed = {}
+    changed: dict[str, Any] = {}
     for key, raw in values.items():
         if key not in _KEYS:
             raise InputError(f"physiology.{key}", got="an unknown key", hint=nearest(key, _KEYS))

@@ -12,8 +12,8 @@ __all__ = ["MichaelisMenten"]
 class MichaelisMenten:
     """Remove at the rate r = k u / (1 + u/Km) per volume of free water, k = Vmax/Km; first order where Km is infinite.
 
-    The same law with k and Km of a pump, spread through the endothelium, is the ``volumetric`` efflux of early models; it is kept for
-    comparison only, since it also pumps what never reached the membrane.
+    The same law with k and Km of a pump, spread through the endothelium, is the ``volumetric`` efflux of early models;
+    it is kept for comparison only, since it also pumps what never reached the membrane.
 
     Attributes
     ----------

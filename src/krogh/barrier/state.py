@@ -10,8 +10,9 @@ from krogh.errors import InputError
 
 __all__ = ["BarrierState"]
 
-#: Leak without any pericytes over healthy leak, and share of blood flow lost with them. Assumed: pericyte-deficient mice leak several
-#: fold more (Armulik 2010 doi:10.1038/nature09522) and have less flow (Bell 2010 doi:10.1016/j.neuron.2010.09.043); no dose-response found.
+#: Leak without any pericytes over healthy leak, and share of blood flow lost with them. Assumed: pericyte-deficient
+#: mice leak several fold more (Armulik 2010 doi:10.1038/nature09522) and have less flow (Bell 2010
+#: doi:10.1016/j.neuron.2010.09.043); no dose-response found.
 _LEAK_WITHOUT_PERICYTES = 10.0
 _FLOW_LOST_WITHOUT_PERICYTES = 0.2
 

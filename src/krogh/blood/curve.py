@@ -29,7 +29,9 @@ def check_curve(t_s: np.ndarray, total_mol_m3: np.ndarray, where: str) -> None:
     falls = np.flatnonzero(np.diff(t_s) <= 0)
     if falls.size:
         row = int(falls[0]) + 3
-        raise InputError(f"{where}, line {row}", got="a time not after the one before", expected="times in rising order", hint="sort the rows")
+        raise InputError(
+            f"{where}, line {row}", got="a time not after the one before", expected="times in rising order", hint="sort the rows"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class CurveBlood:
     fu: np.ndarray
     index: int = 0
 
-    def total(self, t_s: float, *, left: bool = False) -> np.ndarray:  # noqa: ARG002 - continuous: both limits agree
+    def total(self, t_s: float, *, left: bool = False) -> np.ndarray:
         """Return the total plasma concentration (1, S) [mol/m3]."""
         out = np.zeros(self.fu.shape)
         knots = self.t_s if self.t_s[0] == 0 else np.concatenate([[0.0], self.t_s])

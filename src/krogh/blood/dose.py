@@ -62,7 +62,9 @@ class Dose:
     def describe(self) -> str:
         """Return the dose in words."""
         unit = {"mass_per_body_mass": "/kg", "amount_per_body_mass": "/kg"}.get(self.dimension, "")
-        base = {"mass_per_body_mass": "mass", "amount": "amount", "amount_per_body_mass": "amount"}.get(self.dimension, self.dimension)
+        base = {"mass_per_body_mass": "mass", "amount": "amount", "amount_per_body_mass": "amount"}.get(
+            self.dimension, self.dimension
+        )
         size = f"{self.size:.4g} mol" if base == "amount" else format_quantity(self.size, base, digits=4)
         text = f"{size}{unit} {self.route}"
         if self.over_s:

@@ -73,7 +73,7 @@ def dose_terms(compound: Compound, dose: Dose, species: str) -> Terms:
     if pk is None:
         have = ", ".join(sorted(compound.pk)) or "none"
         raise InputError(f"compound '{compound.name}'", got=f"no plasma kinetics for {species} (has: {have})",
-                         hint="give a measured curve with --plasma CURVE.csv, '--dose \"1 uM constant\"', or a [pk] table in a compound file")  # fmt: skip
+                         hint="give --plasma CURVE.csv, --dose '1 uM constant', or a [pk] table")  # fmt: skip
     fu = 1.0 if pk.basis == "unbound" else compound.need("fu_plasma", species).value
     amount = dose.amount_mol(compound.need("molar_mass_kg_mol").value, pk.body_mass_kg.value)
     a, rates = disposition(pk)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from krogh.errors import UsageError
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
@@ -17,3 +22,49 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the result
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the input, print what would run, and stop.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with these settings; options given here win.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Set one value, e.g. --set compound.fu_brain=0.3 (repeatable).")]
+
+
+def check_device(device: str, *, cuda: bool) -> str:
+    """Return the device that a command will use.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or the command has no GPU path (`cuda` false).
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError("--device", got=repr(device), expected="auto, cpu or cuda")
+    if device == "cuda" and not cuda:
+        raise UsageError(
+            "--device",
+            got="cuda",
+            expected="auto or cpu",
+            hint="this command solves one-dimensional chains, which run on the processor",
+        )
+    return "cpu" if not cuda else device
+
+
+@contextlib.contextmanager
+def progress(labels: Sequence[str], *, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function (label, share done) that shows progress on stderr: bars on a terminal, else a line per finished item."""
+    if quiet:
+        yield lambda label, share: None
+        return
+    if not sys.stderr.isatty():
+        finished: set[str] = set()
+
+        def line(label: str, share: float) -> None:
+            if share >= 1.0 and label not in finished:
+                finished.add(label)
+                sys.stderr.write(f"{label}: done ({len(finished)} of {len(labels)})\n")
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn(),
+                   console=Console(stderr=True), transient=True)  # fmt: skip
+    with bar:
+        tasks = {label: bar.add_task(label, total=1.0) for label in labels}
+        yield lambda label, share: bar.update(tasks[label], completed=share)

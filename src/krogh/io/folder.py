@@ -1,7 +1,7 @@
 """Write a result folder all at once, or not at all.
 
-The results are written beside the target in a hidden folder and moved into place when complete: a crash, Ctrl-C or a full disk leaves
-what was there before untouched, and no half-written folder behind.
+The results are written beside the target in a hidden folder and moved into place when complete: a crash, Ctrl-C or a
+full disk leaves what was there before untouched, and no half-written folder behind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def check_output(target: Path, *, overwrite: bool) -> None:
         If `target` exists and holds something and `overwrite` is false, or cannot be written.
     """
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise OutputError(str(target), got="a file or link of that name", expected="a new or empty folder", hint="choose another --out")
+        raise OutputError(
+            str(target), got="a file or link of that name", expected="a new or empty folder", hint="choose another --out"
+        )
     if target.is_dir() and any(target.iterdir()):
         if not overwrite:
             raise OutputError(str(target), got="a folder with results", hint="give --overwrite, or another --out")

@@ -78,7 +78,10 @@ def write_run_record(
         "inputs": [{"name": p.name, "sha256": file_sha256(p)} for p in inputs],
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in ("numpy", "scipy", "torch", "numba", "xarray")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{p: _version(p) for p in ("numpy", "scipy", "torch", "numba", "xarray")},
+        },
         "machine": {"system": platform.system(), "processor": platform.machine()},
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024), 1)
         if sys.platform != "darwin"

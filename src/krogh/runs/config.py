@@ -64,7 +64,10 @@ def _apply_set(table: dict[str, Any], settings: Sequence[str], compounds: Sequen
         left, equals, raw = text.partition("=")
         head, dot, rest = left.strip().partition(".")
         if not equals or not head:
-            raise UsageError(f"--set {text}", expected="KEY=VALUE, e.g. rtol=1e-5, physiology.capillary_radius='2.5 um' or caffeine.fu_brain=0.9")
+            raise UsageError(
+                f"--set {text}",
+                expected="KEY=VALUE, e.g. rtol=1e-5, physiology.capillary_radius='2.5 um' or caffeine.fu_brain=0.9",
+            )
         if head.lower() in lower and dot:
             _assign(table, ["compound", lower[head.lower()], rest], raw)
         elif head == "compound" and dot:
@@ -72,15 +75,23 @@ def _apply_set(table: dict[str, Any], settings: Sequence[str], compounds: Sequen
             name, _, key = rest.partition(".")
             owner = lower.get(name.lower()) if key else None
             if owner is None and len(compounds) != 1:
-                raise UsageError(f"--set {text}", got=f"{len(compounds)} compounds", expected="NAME.key=VALUE with the name of one of them")
+                raise UsageError(
+                    f"--set {text}", got=f"{len(compounds)} compounds", expected="NAME.key=VALUE with the name of one of them"
+                )
             _assign(table, ["compound", owner or compounds[0], key if owner else rest], raw)
         elif head in fields:
-            _assign(table, [head, *([rest] if dot else [])], raw if head in ("dose", "duration", "step", "physiology") else _number(raw))
+            _assign(
+                table,
+                [head, *([rest] if dot else [])],
+                raw if head in ("dose", "duration", "step", "physiology") else _number(raw),
+            )
         else:
             raise UsageError(f"--set {text}", got=f"unknown key '{head}'", hint=nearest(head, [*fields, *compounds]))
 
 
-def build_config(base: Mapping[str, Any], settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> SimulateConfig:
+def build_config(
+    base: Mapping[str, Any], settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> SimulateConfig:
     """Return the checked settings: `base` (a TOML file), then ``--set``, then `options` that are not None.
 
     Raises
@@ -112,4 +123,6 @@ def _first(error: ValidationError) -> InputError:
         return InputError(f"setting '{where}'", got="an unknown key", hint=nearest(where, SimulateConfig.model_fields))
     if where == "compounds":
         return InputError("compounds", got="none", expected="at least one name", hint="see 'krogh compounds list'")
-    return InputError(f"setting '{where}'", got=repr(got) if not isinstance(got, dict) else "a table", expected=problem["msg"].lower())
+    return InputError(
+        f"setting '{where}'", got=repr(got) if not isinstance(got, dict) else "a table", expected=problem["msg"].lower()
+    )

@@ -89,7 +89,11 @@ def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
         curve = solution.medium(medium, u)[:, 0, s]
         name = medium.replace(" ", "_").replace("-", "")
         variables[name] = ("time", curve, {"units": "mol m-3", "long_name": f"mean free concentration in {medium}"})
-    variables["brain_total"] = ("time", _brain_total(solution, u, s), {"units": "mol m-3", "long_name": "total amount per volume of brain"})
+    variables["brain_total"] = (
+        "time",
+        _brain_total(solution, u, s),
+        {"units": "mol m-3", "long_name": "total amount per volume of brain"},
+    )
     coords: dict[str, Any] = {"time": times, "x": x}
     variables |= _space(solution, u, s, coords)
     coords["route"] = [r.route for r in metrics.routes]
@@ -142,7 +146,8 @@ def _sources(result: GroupResult, s: int) -> str:
     lines = []
     if member.measured is not None:
         p = member.measured.p_m_s
-        lines.append(f"permeability {format_quantity(p.value, 'permeability')} {member.measured.basis} [{p.status}] {member.measured.method}")
+        value = format_quantity(p.value, "permeability")
+        lines.append(f"permeability {value} {member.measured.basis} [{p.status}] {member.measured.method}")
     for key, table in (("fu_plasma", compound.fu_plasma), ("fu_brain", compound.fu_brain)):
         if species in table:
             lines.append(f"{key} {table[species].value:g} [{table[species].status}]")

@@ -1,4 +1,4 @@
-"""Reduce a solution to the numbers that pharmacologists compare: AUC, Cmax, Kp, Kp,uu, extraction, routes, half-time, mass balance."""
+"""Reduce a solution to the numbers that pharmacologists compare: AUC, Cmax, Kp, Kp,uu, extraction, routes, half-time."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def tracer(members: Sequence[Member], index: int) -> tuple[float, float]:
     if not (steady.converged and level > 0):
         return float("nan"), float("nan")
     source: ExponentialBlood = stack([[constant_terms(_TRACER_MOL_M3)]])
-    inflow = float(operator.ledger(zero, blood)[0, 0, [i for i, (n, _) in enumerate(operator.ledger_names) if n.startswith("in:")]].sum())
+    inflow = float(
+        operator.ledger(zero, blood)[0, 0, [i for i, (n, _) in enumerate(operator.ledger_names) if n.startswith("in:")]].sum()
+    )
     amount = float((operator.graph.capacity * steady.u).sum())
     guess = max(amount / max(inflow, 1e-300), 1e-3)
     march = integrate(operator, source, 30 * guess, rtol=1e-4, reduce=lambda u: u[..., nodes] @ weight)
@@ -176,8 +178,10 @@ def tissue_volume(solution: Solution) -> float:
 def _permeability(member: Member) -> float:
     """Return the barrier's initial uptake permeability at low concentration: passive, leak and carriers [m/s]."""
     c = member.crossing
-    p = barrier_permeability(c.membrane_m_s, c.paracellular_m_s * member.state.total_leak, c.permeant_cell, c.permeant_interstitium,
-                             c.diffusivity_m2_s, member.physiology)  # fmt: skip
+    leak = c.paracellular_m_s * member.state.total_leak
+    p = barrier_permeability(
+        c.membrane_m_s, leak, c.permeant_cell, c.permeant_interstitium, c.diffusivity_m2_s, member.physiology
+    )
     for t in member.carriers:
         if t.vmax_mol_m2_s and t.km_mol_m3:
             crowd = member.state.amino_acids * sum(v.value for v in t.competitors.values())
@@ -202,4 +206,6 @@ def _routes(solution: Solution, s: int) -> tuple[RouteShare, ...]:
     names = [n[3:] for n, _ in solution.operator.ledger_names if n.startswith("in:") and n.endswith(("@luminal", "@blood-brain"))]
     flows = [(n, float(solution.ledger(f"in:{n}")[-1, 0, s]), float(solution.ledger(f"out:{n}")[-1, 0, s])) for n in names]
     total_in, total_out = sum(f[1] for f in flows), sum(f[2] for f in flows)
-    return tuple(RouteShare(n.split("@")[0], i, o, _ratio(i, total_in), _ratio(o, total_out)) for n, i, o in flows if i > 0 or o > 0)
+    return tuple(
+        RouteShare(n.split("@")[0], i, o, _ratio(i, total_in), _ratio(o, total_out)) for n, i, o in flows if i > 0 or o > 0
+    )

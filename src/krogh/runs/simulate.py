@@ -87,7 +87,12 @@ def capillary_of(physiology: Physiology, state: BarrierState) -> Capillary:
 def _tissue_radius(physiology: Physiology) -> float:
     """Return the thickness of the interstitium around a capillary that leaves the tissue volume per barrier area as it is [m]."""
     r = physiology.capillary_radius_m.value
-    wall = r + physiology.endothelium_thickness_m.value + physiology.basement_membrane_thickness_m.value + physiology.endfoot_thickness_m.value
+    wall = (
+        r
+        + physiology.endothelium_thickness_m.value
+        + physiology.basement_membrane_thickness_m.value
+        + physiology.endfoot_thickness_m.value
+    )
     return float(np.sqrt(wall**2 + 2 * r * physiology.tissue_per_area_m) - wall)
 
 
@@ -114,7 +119,9 @@ def plan(
         If anything that the run needs is unknown, blank or out of range.
     """
     own = own or {}
-    state = BarrierState(config.leak_factor, config.pericyte_coverage, config.efflux, config.amino_acids, config.volumetric_efflux)
+    state = BarrierState(
+        config.leak_factor, config.pericyte_coverage, config.efflux, config.amino_acids, config.volumetric_efflux
+    )
     physiology = with_physiology(get_physiology(config.species), config.physiology)
     main = [_compound(name, config, own) for name in config.compounds]
     seen: set[str] = set()

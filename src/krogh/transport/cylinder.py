@@ -1,7 +1,7 @@
 """Assemble the Krogh cylinder: blood flows along a capillary and loses drug through its wall to the tissue around it.
 
 Blood is a chain of channel cells with upwind flow; the wall of each sees the concentration (1 - theta) c_out + theta c_in with
-``theta = 1/a - 1/(exp(a) - 1)``, a = wall conductance / flow: for a linear wall this is the exact mean over the cell, so the Crone-Renkin
+``theta = 1/a - 1/(exp(a) - 1)``, a = wall conductance / flow: the exact mean over the cell for a linear wall, so the Crone-Renkin
 extraction comes out for any number of cells, and any flux law stays conservative and second order.
 """
 
@@ -125,8 +125,8 @@ class _Cylinder:
             tail=tail, head=np.concatenate([radial[1], axial_head, k]), conductance=conductance,
             tail_factor=np.ones_like(conductance), head_factor=head_factor,
             loss=np.concatenate([zeros, self._tile(path.loss)], -1), outflow=outflow, routes=routes,
-            reactions=tuple(Reaction(r.law, self._index(r.nodes), np.repeat(r.volume * self.dz, n_z), r.where) for r in path.reactions),
-            parent=self._parent(), media={"blood": k} | {name: self._index(nodes) for name, nodes in path.media.items()},
+            reactions=tuple(self._reaction(r) for r in path.reactions), parent=self._parent(),
+            media={"blood": k} | {name: self._index(nodes) for name, nodes in path.media.items()},
             structure="general", layout={**path.layout, "n_z": n_z, "dz_m": self.dz},
         )  # fmt: skip
         upstream = tail.copy()
@@ -141,6 +141,9 @@ class _Cylinder:
     def _route(self, term: RouteEdges) -> RouteEdges:
         edges = (term.edges[:, None] * self.n_z + np.arange(self.n_z)).ravel()
         return RouteEdges(term.route, edges, np.repeat(term.area * self.dz, self.n_z), term.where)
+
+    def _reaction(self, term: Reaction) -> Reaction:
+        return Reaction(term.law, self._index(term.nodes), np.repeat(term.volume * self.dz, self.n_z), term.where)
 
     def _axial(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the edges between slices: diffusion along the vessel in every cell of the wall and tissue."""

@@ -36,8 +36,8 @@ def divergence(flow, tail, head, out) -> None:  # type: ignore[no-untyped-def]
 def return_deficits(u, capacity, parent) -> float:  # type: ignore[no-untyped-def]
     """Let each negative cell take its deficit from the next cell towards the blood; return the largest concentration moved.
 
-    This is an extra flow along inner edges, so the sum of capacity * u does not change. Nodes without capacity (faces) are passed over.
-    Parents have smaller indices than their children; the first cell keeps what it cannot pass on.
+    This is an extra flow along inner edges, so the sum of capacity * u does not change. Nodes without capacity (faces)
+    are passed over. Parents have smaller indices than their children; the first cell keeps what it cannot pass on.
     """
     rows, n = u.shape
     largest = 0.0

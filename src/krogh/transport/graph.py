@@ -1,8 +1,8 @@
 """Turn any geometry into nodes and edges: cells, membrane faces and cell compartments, joined by conductances or flux laws.
 
-A node holds the free concentration u and a capacity; an edge carries a flow from its tail to its head. Membrane faces are nodes without
-capacity: their equation says that what arrives leaves, so a membrane law sees the concentrations right at its two sides and needs no
-inner iteration. The blood is one more "node" with a prescribed value, index ``n_nodes``.
+A node holds the free concentration u and a capacity; an edge carries a flow from its tail to its head. Membrane faces
+are nodes without capacity: their equation says that what arrives leaves, so a membrane law sees the concentrations
+right at its two sides and needs no inner iteration. The blood is one more "node" with a prescribed value, index ``n_nodes``.
 """
 
 from __future__ import annotations
@@ -98,4 +98,4 @@ class Graph:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Return (batch, species, nodes)."""
-        return self.capacity.shape  # type: ignore[return-value]
+        return self.capacity.shape

@@ -1,7 +1,7 @@
 """March C du/dt = F(u, t) through time: adaptive or fixed steps, doses hit exactly, a ledger of everything that crossed.
 
-A dose belongs to the step that starts with it: the last stage of the step that ends there sees the blood just before (the left limit).
-Without that the area under the curve is wrong with not one rejected step.
+A dose belongs to the step that starts with it: the last stage of the step that ends there sees the blood just before
+(the left limit). Without that the area under the curve is wrong with not one rejected step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BloodSource(Protocol):
 
 @dataclass
 class StepStats:
-    """Count the work that was done; ``repaired``: steps in which an undershoot was returned to its neighbour (see `_positive`)."""
+    """Count the work that was done; ``repaired``: steps in which an undershoot was returned to its neighbour."""
 
     steps: int = 0
     rejected: int = 0
@@ -129,7 +129,9 @@ def integrate(
     if table is None:
         raise InputError("method", got=method, expected=", ".join(["explicit", *STEPPERS]))
     if step_s is None and table.b_error is None:
-        raise InputError("step", got="none", expected=f"a fixed step for '{method}'", hint="give --step, or use --method esdirk43")
+        raise InputError(
+            "step", got="none", expected=f"a fixed step for '{method}'", hint="give --step, or use --method esdirk43"
+        )
     if step_s is not None and not (math.isfinite(step_s) and step_s > 0):
         raise InputError("step", got=f"{step_s} s", expected="a finite time > 0 s")
     return _Marcher(operator, solver, blood, table, rtol, step_s, reduce or (lambda u: u), progress).run(start, t_end_s)
@@ -157,7 +159,7 @@ class _Marcher:
         self.scale = np.zeros((*operator.graph.shape[:2], 1))
         self.out = March()
 
-    # -- one step ------------------------------------------------------------------------------------------------------------------
+    # -- one step --------------------------------------------------------------------------------------------------------------
 
     def _stages(self, t: float, h: float, u: np.ndarray, f0: np.ndarray, at_event: bool) -> _Step | None:
         """Return the stages of one step, or None where Newton did not converge."""
@@ -200,8 +202,8 @@ class _Marcher:
     def _positive(self, step: _Step) -> bool:
         """Return undershoots to the neighbour towards the blood; False where that would exceed the tolerance.
 
-        A step that is right to the tolerance may still leave -1e-8 of scale ahead of a front. Moving that much along an edge keeps
-        the mass and stays far inside the tolerance; it is counted, never hidden.
+        A step that is right to the tolerance may still leave -1e-8 of scale ahead of a front. Moving that much along
+        an edge keeps the mass and stays far inside the tolerance; it is counted, never hidden.
         """
         new = step.states[-1]
         if float(new.min()) >= 0.0:
@@ -231,7 +233,7 @@ class _Marcher:
             return step, math.inf
         return step, error
 
-    # -- the march -----------------------------------------------------------------------------------------------------------------
+    # -- the march -------------------------------------------------------------------------------------------------------------
 
     def run(self, u: np.ndarray, t_end: float) -> March:
         """March from 0 to `t_end`."""
@@ -277,7 +279,7 @@ class _Marcher:
         return min(self.table.order, self.table.error_order) + 1
 
     def _start(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
-        return np.where(self.cells, self.op.rate(u, blood), 0.0)
+        return self.op.cell_rate(u, blood)
 
     def _next(self, dt: float, error: float, previous: float, *, restart: bool) -> tuple[float, float]:
         """Return the next step by a PI rule, in powers of sqrt(2) so that factors can be kept."""

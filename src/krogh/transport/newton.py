@@ -36,8 +36,8 @@ def solve_stage(
 ) -> StageResult:
     """Solve C U - gh F(U) = r.
 
-    The residual is formed from flows at every iteration ("delta form"), so that the last update carries only round-off into the mass
-    balance.
+    The residual is formed from flows at every iteration ("delta form"), so that the last update carries only round-off
+    into the mass balance.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Evaluate the right-hand side F(u, t) of C du/dt = F, its slopes and its ledger on a graph.
 
-F is always the sum of flows in minus flows out, each flow counted once for its tail and once for its head: what leaves one node enters
-another, so mass can only change through the blood, the losses and the reactions, and the ledger lists every one of them.
+F is always the sum of flows in minus flows out, each flow counted once for its tail and once for its head: what leaves
+one node enters another, so mass can only change through the blood, the losses and the reactions, and the ledger lists
+every one of them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Operator:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        b, s, n = graph.shape
+        b, s, _ = graph.shape
         e = graph.tail.size
         self._rows = b * s
         self._g_tail = np.ascontiguousarray(np.broadcast_to(graph.conductance * graph.tail_factor, (b, s, e)))
@@ -58,8 +59,9 @@ class Operator:
             np.any(np.isfinite(r.law.km_mol_m3)) for r in graph.reactions
         )
         self._names = self._ledger_names()
+        self._faces, self._owners = _owners(graph)
 
-    # -- flows ---------------------------------------------------------------------------------------------------------------------
+    # -- flows -----------------------------------------------------------------------------------------------------------------
 
     def _sides(self, u: np.ndarray, blood: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return u at the two ends of `edges`, shape (B, S, len(edges)) each."""
@@ -93,7 +95,16 @@ class Operator:
                     out[:, product, reaction.nodes] += rate[:, index]
         return out
 
-    # -- slopes --------------------------------------------------------------------------------------------------------------------
+    def cell_rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+        """Return F of the cells, 0 at membrane faces; what round-off leaves at a face goes to the next cell, so that no mass is lost."""
+        f = self.rate(u, blood)
+        left = f[..., self._faces]
+        f[..., self._faces] = 0.0
+        for face, owner in enumerate(self._owners):
+            f[..., owner] += left[..., face]
+        return f
+
+    # -- slopes ----------------------------------------------------------------------------------------------------------------
 
     def slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
         """Return the derivatives of F at (u, blood)."""
@@ -110,7 +121,7 @@ class Operator:
         return Slopes(tail, head, node, coupled=False)
 
     def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
-        b, s, n = self.graph.shape
+        s = self.graph.shape[1]
         eye = np.eye(s)
         tail = np.moveaxis(self._g_tail, 1, 2)[..., None] * eye
         head = np.moveaxis(self._g_head, 1, 2)[..., None] * eye
@@ -134,7 +145,7 @@ class Operator:
             return np.moveaxis(derivative, 3, 1)
         return np.moveaxis(derivative, 1, 2)[..., None] * eye
 
-    # -- ledger --------------------------------------------------------------------------------------------------------------------
+    # -- ledger ----------------------------------------------------------------------------------------------------------------
 
     def _ledger_names(self) -> tuple[tuple[str, int], ...]:
         """Return (name, sign) of every way in (+1) and out (-1) of the model."""
@@ -161,7 +172,7 @@ class Operator:
     def ledger(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return the rate of every ledger row, shape (B, S, row) [amount/s]."""
         graph = self.graph
-        b, s, n = graph.shape
+        b, s, _ = graph.shape
         out = np.zeros((b, s, len(self._names)))
         row = 0
         for term in graph.routes:
@@ -191,3 +202,16 @@ class Operator:
         inward = (self._g_tail[..., edges] * blood[..., None]).sum(-1)
         outward = (self._g_head[..., edges] * u[..., heads]).sum(-1) + (self.graph.outflow * u).sum(-1)
         return inward, outward
+
+
+def _owners(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Return the faces (nodes without capacity) and for each the next cell towards the blood, or where there is none the next one after."""
+    is_face = ~np.any(graph.capacity > 0, axis=(0, 1))
+    faces = np.flatnonzero(is_face)
+    owners = np.empty_like(faces)
+    for k, face in enumerate(faces):
+        node = int(graph.parent[face])
+        while node >= 0 and is_face[node]:
+            node = int(graph.parent[node])
+        owners[k] = node if node >= 0 else int(np.argmax(~is_face))
+    return faces, owners

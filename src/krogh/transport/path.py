@@ -15,9 +15,9 @@ __all__ = ["path_graph"]
 def path_graph(barrier: Barrier, mesh: Mesh, *, radius_m: float | None = None) -> Graph:
     """Return the graph of one path.
 
-    The resistance between a cell centre and its faces is exact for a steady flux: ``h / 2D`` in a slab, ``ln(r_face / r_cell) / (2 pi D)``
-    in a cylinder. Two cells without a membrane between them share the sum of two such halves, which gives the exact flux through piecewise
-    constant media.
+    The resistance between a cell centre and its faces is exact for a steady flux: ``h / 2D`` in a slab, ``ln(r_face /
+    r_cell) / (2 pi D)`` in a cylinder. Two cells without a membrane between them share the sum of two such halves,
+    which gives the exact flux through piecewise constant media.
 
     Parameters
     ----------
@@ -53,7 +53,9 @@ class _Path:
             node += 1
         self.n_chain = node
         leaf_cells = [np.flatnonzero(mesh.layer == c.layer) for c in barrier.cells]
-        self.leaf_node = [self.n_chain + sum(x.size for x in leaf_cells[:k]) + np.arange(x.size) for k, x in enumerate(leaf_cells)]
+        self.leaf_node = [
+            self.n_chain + sum(x.size for x in leaf_cells[:k]) + np.arange(x.size) for k, x in enumerate(leaf_cells)
+        ]
         self.leaf_cell = leaf_cells
         self.n_nodes = self.n_chain + sum(x.size for x in leaf_cells)
         self.volume, self.area, self.inner, self.outer = _metric(mesh, radius_m)
@@ -79,7 +81,8 @@ class _Path:
             capacity=capacity, tail=tail, head=head, conductance=conductance, tail_factor=np.ones_like(conductance),
             head_factor=head_factor, loss=loss, outflow=np.zeros_like(loss), routes=tuple(self._routes()),
             reactions=tuple(self._reactions()), parent=self._parent(), media=self._media(), structure="chain",
-            layout={"n_chain": self.n_chain, "cell_node": self.cell_node, "leaf_node": self.leaf_node, "leaf_cell": self.leaf_cell},
+            layout={"n_chain": self.n_chain, "cell_node": self.cell_node, "leaf_node": self.leaf_node, "leaf_cell":
+            self.leaf_cell},
         )  # fmt: skip
 
     def _edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Define what every route is: a flux law of the two free concentrations, with its derivatives.
 
-A route answers one question: how many moles per second and square metre of barrier go from side 1 (blood) to side 2 (brain), and how many
-come back? The laws use only arithmetic, so the same function serves NumPy arrays and torch tensors.
+A route answers one question: how many moles per second and square metre of barrier go from side 1 (blood) to side 2
+(brain), and how many come back? The laws use only arithmetic, so the same function serves NumPy arrays and torch tensors.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class Flux(NamedTuple):
 class Route(Protocol):
     """Cross one membrane (``trans``) or the whole endothelium at once (``bypass``)."""
 
-    #: Name under which its share of the crossing is reported.
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the name under which its share of the crossing is reported."""
+        ...
 
     def flux(self, u_blood: Array, u_brain: Array) -> Flux:
         """Return the fluxes for the free concentrations [mol/m3] on the two sides."""

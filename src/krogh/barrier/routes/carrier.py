@@ -16,9 +16,10 @@ __all__ = ["Carrier"]
 class Carrier:
     """Cross by a symmetric carrier, J_i = Vmax_i [ (a_i/K_i) / (1 + A) - (b_i/K_i) / (1 + B) ].
 
-    ``a`` and ``b`` are the free concentrations on the two sides; ``A = A0 + sum_j a_j/K_j`` and ``B = B0 + sum_j b_j/K_j`` run over every
-    simulated species that uses the carrier, ``A0`` and ``B0`` over the ones that are not simulated (the plasma amino acids). Equal
-    concentrations give zero net flux, as a passive carrier must. For one species ``Vmax K (a - b) / ((K + a)(K + b))``.
+    ``a`` and ``b`` are the free concentrations on the two sides; ``A = A0 + sum_j a_j/K_j`` and the like for B run over every
+    simulated species that uses the carrier, ``A0`` and ``B0`` over the ones that are not simulated (the plasma amino
+    acids). Equal concentrations give zero net flux, as a passive carrier must. For one species ``Vmax K (a - b) / ((K
+    + a)(K + b))``.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Pump back towards blood (P-gp, BCRP, MRP): Michaelis-Menten on the membrane, driven by the free concentration on its brain side."""
+"""Pump back towards blood (P-gp, BCRP, MRP): Michaelis-Menten on the membrane, driven by the free drug on its brain side."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Efflux"]
 class Efflux:
     """Pump from side 2 to side 1: J = -Vmax u2 / (Km + u2).
 
-    On the luminal membrane side 2 is the cytosol of the endothelium and side 1 the blood; on the abluminal one, the basement membrane and
-    the cytosol.
+    On the luminal membrane side 2 is the cytosol of the endothelium and side 1 the blood; on the abluminal one, the
+    basement membrane and the cytosol.
 
     Attributes
     ----------

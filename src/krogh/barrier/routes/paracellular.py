@@ -1,7 +1,7 @@
 """Leak between the cells: hindered diffusion through water-filled pores of the tight junctions (Renkin).
 
-One pore radius and one area fraction serve all compounds; they were fitted to the rat in-situ permeabilities of mannitol, sucrose and
-inulin (``fit_pore``; the test repeats the fit from the data).
+One pore radius and one area fraction serve all compounds; they were fitted to the rat in-situ permeabilities of
+mannitol, sucrose and inulin (``fit_pore``; the test repeats the fit from the data).
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def pore_permeability(diffusivity_m2_s: float, pore: Pore, leak_factor: float = 
 def fit_pore(diffusivities_m2_s: Sequence[float], permeabilities_m_s: Sequence[float]) -> Pore:
     """Fit one pore radius and area fraction to markers, least squares in log10 P.
 
-    For a given radius the best area fraction is the geometric mean of measured / (D H / L), so the search is one-dimensional; a fine
-    grid finds its global minimum.
+    For a given radius the best area fraction is the geometric mean of measured / (D H / L), so the search is
+    one-dimensional; a fine grid finds its global minimum.
 
     Raises
     ------

@@ -14,7 +14,7 @@ __all__ = ["ReceptorTranscytosis"]
 class ReceptorTranscytosis:
     """Cross inside vesicles on a receptor, binding and sorting taken as fast against the doses (quasi-steady).
 
-    ``J = k_in R s [ g1 u1/(Kd + u1 + Kd L1) - g2 u2/(Kd + u2 + Kd L2) ]``: receptor density R on each face (shares g1, g2), dissociation
+    ``J = k_in R s [ g1 u1/(Kd + u1 + Kd L1) - g2 u2/(Kd + u2 + Kd L2) ]``: receptors R on each face (shares g1, g2), dissociation
     constant Kd, endogenous ligand at ``L = C_ligand / Kd_ligand``, internalisation rate k_in, and the share s of internalised
     receptors whose cargo is released on the far side (the rest is recycled or degraded; degradation is a metabolism).
 

@@ -1,8 +1,8 @@
 """Solve one implicit Newton step on a chain of nodes with leaves: tridiagonal elimination in compiled loops.
 
-The chain runs from blood to the far side of the tissue; every cell compartment (neuron, astrocyte) is a leaf on its tissue node and is
-eliminated first. Rows are independent problems (drugs), or the species of one problem where nothing couples them; coupled species use
-the block kernel, in which every number of the elimination is a small species x species matrix.
+The chain runs from blood to the far side of the tissue; every cell compartment (neuron, astrocyte) is a leaf on its
+tissue node and is eliminated first. Rows are independent problems (drugs), or the species of one problem where nothing
+couples them; coupled species use the block kernel, in which every number of the elimination is a small species x species matrix.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["chain_newton_step", "coupled_chain_newton_step"]
 def chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain, node_slope, residual, step) -> None:  # type: ignore[no-untyped-def]
     """Solve (C + gh L) step = -residual, row by row.
 
-    ``slope_tail``, ``slope_head`` (row, edge): derivatives of each edge's flow by its tail and (minus) its head; ``node_slope`` (row, node):
-    derivative of the losses. Edges: n_chain - 1 along the chain, one to each leaf, then those from the blood (tail = N).
+    ``slope_tail``, ``slope_head`` (row, edge): derivatives of each edge's flow by its tail and (minus) its head;
+    ``node_slope`` (row, node): derivative of the losses. Edges: n_chain - 1 along the chain, one to each leaf, then those from
+    the blood (tail = N).
     """
     rows, n = residual.shape
     n_leaf = n - n_chain
@@ -134,4 +135,3 @@ def coupled_chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, 
         for i in range(n):
             for a in range(s):
                 step[b, a, i] = x[i, a]
-

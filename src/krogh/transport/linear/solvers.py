@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -88,7 +89,9 @@ class SparseSolver:
         factor = self._factors.get(key)
         if factor is None:
             matrix = self._pattern.matrix(capacity, gh, self._operator.slopes(u, blood))
-            factor = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
+            factor = scipy.sparse.linalg.splu(
+                matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0
+            )
             self._factors[key] = factor
             if len(self._factors) > self._kept:
                 self._factors.popitem(last=False)
@@ -146,4 +149,4 @@ class _Pattern:
 
 
 #: structure of the graph -> solver
-SOLVERS = {"chain": ChainSolver, "general": SparseSolver}
+SOLVERS: dict[str, Callable[[Operator], LinearSolver]] = {"chain": ChainSolver, "general": SparseSolver}

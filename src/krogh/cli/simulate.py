@@ -1,0 +1,242 @@
+"""Run ``krogh simulate``: compounds across the barrier, a table on the screen, results and pictures in a folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from krogh.cli import options
+
+if TYPE_CHECKING:
+    from krogh.compounds import Compound
+    from krogh.runs.config import SimulateConfig
+    from krogh.runs.simulate import Case, GroupResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``simulate`` to `app`."""
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    compounds: Annotated[list[str] | None, typer.Argument(help="Names of compounds; see 'krogh compounds list'.")] = None,
+    out: options.Out = Path("out"),
+    species: Annotated[str | None, typer.Option(help="human, rat or mouse.  [default: human]")] = None,
+    dose: Annotated[
+        list[str] | None, typer.Option(help="'100 mg oral every 8 h x 3', or NAME='10 mg iv' for one of several (repeatable).")
+    ] = None,
+    duration: Annotated[str | None, typer.Option(help="How long, e.g. '24 h'.  [default: 24 h]")] = None,
+    plasma: Annotated[
+        Path | None, typer.Option(help="CSV of a measured plasma curve: 'time [h],concentration [uM]' (total).")
+    ] = None,
+    geometry: Annotated[str | None, typer.Option(help="slab or cylinder (Krogh, with flowing blood).  [default: slab]")] = None,
+    together: Annotated[bool | None, typer.Option("--together", help="One problem: compounds compete for carriers.")] = None,
+    leak: Annotated[float | None, typer.Option(help="Open tight junctions over healthy.  [default: 1]")] = None,
+    pericytes: Annotated[float | None, typer.Option(help="Pericyte coverage, 0 to 1.  [default: 1]")] = None,
+    efflux: Annotated[list[str] | None, typer.Option(help="PUMP=SHARE that works, e.g. P-gp=0 or all=0.2 (repeatable).")] = None,
+    amino_acids: Annotated[float | None, typer.Option(help="Plasma amino acids over fasting (a protein meal: 2).")] = None,
+    permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
+    compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, explicit.  [default: esdirk43]")
+    ] = None,
+    step: Annotated[str | None, typer.Option(help="Fixed step, e.g. '10 s'; needed by the last three methods.")] = None,
+    rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
+    cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 120]")] = None,
+    cells_along: Annotated[int | None, typer.Option(help="Cells along the capillary (cylinder).  [default: 24]")] = None,
+    netcdf: Annotated[bool, typer.Option("--netcdf", help="Write results.nc as well.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")] = True,
+    config: options.Config = None,
+    set_: options.Set = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Simulate how compounds cross the blood-brain barrier, from blood through each layer into tissue and neurons."""
+    from krogh.io.folder import check_output
+    from krogh.runs.config import build_config
+
+    started, clock = datetime.now(UTC), time.perf_counter()
+    options.check_device(device, cuda=False)
+    base = _base(config)
+    given = {
+        "compounds": compounds or None, "species": species, "duration": duration, "geometry": geometry, "together": together,
+        "leak_factor": leak, "pericyte_coverage": pericytes, "amino_acids": amino_acids, "method": method, "step": step,
+        "rtol": rtol, "permeability_method": permeability_method, "cells": cells, "cells_along": cells_along,
+        "dose": _doses(dose),
+        "efflux": _shares(efflux), "seed": seed or None,
+    }  # fmt: skip
+    settings = build_config(base, set_ or (), given)
+    own = _own(compound_file or [])
+    curve = _curve(plasma)
+    if not dry_run:
+        check_output(out, overwrite=overwrite)
+    from krogh.runs.simulate import plan
+
+    cases = plan(settings, own=own, plasma=curve)
+    if dry_run:
+        _show_plan(cases, settings, as_json=json_)
+        return
+    results = _solve(cases, settings, threads, quiet=quiet or json_)
+    inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
+    record = {"command": sys.argv[1:], "config": settings.model_dump(), "inputs": inputs, "started": started}
+    files = _save(out, results, settings, record, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
+    _report(results, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
+
+
+def _base(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    from krogh.io.text_file import read_toml
+
+    return read_toml(config)
+
+
+def _doses(words: list[str] | None) -> str | dict[str, str] | None:
+    """Return one dose for all, or one by name where NAME='...' is used."""
+    from krogh.errors import UsageError
+
+    if not words:
+        return None
+    named = [w.partition("=") for w in words if "=" in w]
+    if not named:
+        if len(words) > 1:
+            raise UsageError("--dose", got=f"{len(words)} doses", expected="one for all, or NAME='100 mg oral' for each")
+        return words[0]
+    if len(named) != len(words):
+        raise UsageError("--dose", got="a mixture", expected="one for all, or NAME='100 mg oral' for each")
+    return {name.strip(): text.strip() for name, _, text in named}
+
+
+def _shares(words: list[str] | None) -> dict[str, float] | None:
+    from krogh.errors import UsageError
+
+    if not words:
+        return None
+    shares = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        try:
+            shares[name.strip()] = float(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UsageError("--efflux", got=repr(word), expected="PUMP=SHARE, e.g. P-gp=0")
+    return shares
+
+
+def _own(files: list[Path]) -> dict[str, Compound]:
+    from krogh.io.compound_file import read_compound_file
+
+    found = [read_compound_file(path) for path in files]
+    return {c.name.lower(): c for c in found}
+
+
+def _curve(path: Path | None) -> Any:
+    if path is None:
+        return None
+    from krogh.io.text_file import read_plasma_curve
+
+    return read_plasma_curve(path)
+
+
+def _show_plan(cases: list[Case], settings: SimulateConfig, *, as_json: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "compounds": list(case.labels), "doses": [d.describe() if d else None for d in case.doses],
+            "geometry": settings.geometry, "duration_s": case.problem.t_end_s,
+            "cells": settings.cells * (settings.cells_along if settings.geometry == "cylinder" else 1),
+            "notes": [n for m in case.members for n in m.notes],
+        }
+        for case in cases
+    ]  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"would_run": rows}, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"would run {', '.join(row['compounds'])}: {row['doses'][0] or 'measured plasma curve'}, {settings.duration}, "
+                   f"{row['geometry']} of {row['cells']} cells")  # fmt: skip
+        for note in row["notes"]:
+            typer.echo(f"  note: {note}")
+
+
+def _solve(cases: list[Case], settings: SimulateConfig, threads: int, *, quiet: bool) -> list[GroupResult]:
+    """Solve the cases one by one, or in several processes where --threads allows."""
+    import os
+
+    from krogh.runs.simulate import run_case
+
+    workers = min(threads or os.cpu_count() or 1, len(cases))
+    with options.progress([case.labels[0] for case in cases], quiet=quiet) as show:
+        if workers == 1:
+            return [run_case(case, settings, progress=_reporter(show, case.labels[0])) for case in cases]
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = [(case.labels[0], pool.submit(run_case, case, settings)) for case in cases]
+            found = []
+            for label, job in jobs:
+                found.append(job.result())
+                show(label, 1.0)
+            return found
+
+
+def _reporter(show: Callable[[str, float], None], label: str) -> Callable[[float], None]:
+    return lambda share: show(label, share)
+
+
+def _save(
+    out: Path,
+    results: list[GroupResult],
+    settings: SimulateConfig,
+    record: dict[str, Any],
+    *,
+    overwrite: bool,
+    netcdf: bool,
+    pictures: bool,
+) -> list[str]:
+    """Write everything into a scratch folder that becomes `out`; return the names of the files."""
+    from krogh.io.folder import output_folder
+    from krogh.io.provenance import DISCLAIMER, write_run_record
+    from krogh.io.store import write_netcdf, write_results, write_summary_csv, write_timecourse_csv
+    from krogh.runs.dataset import build_dataset
+
+    attrs = {"title": "krogh simulation", "species": settings.species, "geometry": settings.geometry, "notice": DISCLAIMER}
+    data = build_dataset(results, attrs)
+    with output_folder(out, overwrite=overwrite) as folder:
+        paths = [write_results(data, folder), write_summary_csv(data, folder), write_timecourse_csv(data, folder)]
+        if netcdf:
+            paths.append(write_netcdf(data, folder))
+        if pictures:
+            from krogh.plots.save import save_figures
+
+            paths += save_figures(data, folder)
+        write_run_record(folder, **record, extra={"device": "cpu", "dtype": "float64"})
+    return [p.name for p in paths] + ["run.json"]
+
+
+def _report(results: list[GroupResult], out: Path, files: list[str], seconds: float, *, as_json: bool, quiet: bool) -> None:
+    from krogh.cli.simulate_table import as_record, print_table
+
+    if as_json:
+        record = {"out": str(out), "files": files, "compounds": as_record(results), "notice": "not for diagnosis or dosing"}
+        typer.echo(json.dumps(record, indent=2, allow_nan=False))
+        return
+    if not quiet:
+        print_table(results)
+        typer.echo("")
+    typer.echo(f"{out}{'' if str(out).endswith('/') else '/'}: " + ", ".join(files))
+    if not quiet:
+        typer.echo(f"{seconds:.1f} s. Research software: not for diagnosis or dosing.")
