@@ -23,7 +23,7 @@ from krogh.io.provenance import DISCLAIMER, write_json
 
 __all__ = ["Dataset", "subject_of", "write_tsv"]
 
-_IGNORE = "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nvoxels.tsv\nvoxels.json\nfigures/\n"
+_IGNORE = "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nvoxels.tsv\nvoxels.json\nfigures\nfigures/**\n"
 
 
 def subject_of(path: Path, default: str = "01") -> str:
@@ -72,7 +72,7 @@ class Dataset:
                 "BIDSVersion": "1.11.1",
                 "DatasetType": "derivative",
                 "License": "n/a",
-                "Authors": ["krogh"],
+                "Authors": ["The user of krogh", "The krogh developers"],
                 "GeneratedBy": [{"Name": "krogh", "Version": __version__}],
             },
         )

@@ -86,11 +86,7 @@ def write_fit(
     for m in result.maps.values():
         formula = {"Formula": m.formula} if m.formula else {}
         files.append(data.write_parameter(m.name, m.values, {"Description": m.words, "Units": m.units, **formula}))
-    files.append(
-        data.write(
-            "desc-brain_mask", mask, {"Type": "Brain", "SkullStripped": True, "Sources": [sources.get("mask", "")]}, dtype="u1"
-        )
-    )
+    files.append(data.write("desc-brain_mask", mask, {"Type": "Brain", "Description": "voxels that were fitted"}, dtype="u1"))
     table = data.place / f"sub-{subject}_desc-used_fexi.tsv"
     write_protocol(table, protocol)
     rows = list(iter_rows(result.regions))

@@ -66,7 +66,7 @@ def read_tissues(path: Path, model: SignalModel) -> NDArray[np.float64]:
 
 
 def _write_scan(data: Dataset, signals: NDArray[Any], protocol: Protocol, sidecar: Mapping[str, Any]) -> list[Path]:
-    image = data.write("desc-simulated_dwi", signals, {"SkullStripped": False, **sidecar}, description="krogh simulated FEXI")
+    image = data.write("dwi", signals, {"SkullStripped": False, **sidecar}, description="krogh simulated FEXI")
     stem = image.with_name(image.name.removesuffix(".nii.gz"))
     b_s_mm2 = protocol.b_s_m2 / 1e6
     stem.with_suffix(".bval").write_text(" ".join(f"{b:g}" for b in b_s_mm2) + "\n", encoding="ascii")
@@ -96,7 +96,9 @@ def write_voxels(
     data.describe("Simulated FEXI voxels", "A FEXI scan of voxels whose tissue is in voxels.tsv.")
     files = _write_scan(data, grid, protocol, {"Description": "simulated FEXI signals, arbitrary unit", "Isotropic": True})
     mask = np.isfinite(grid[..., 0])
-    mask_file = data.write("desc-brain_mask", mask, {"Type": "Brain", "SkullStripped": False}, dtype="u1")
+    mask_file = data.write(
+        "desc-brain_mask", mask, {"Type": "Brain", "Description": "voxels with a tissue", "SkullStripped": False}, dtype="u1"
+    )
     names = [shown(field) for field in model.parameter_names]
     rows = [
         {"voxel": n, **{p.name: float(v / p.si_per_unit) for p, v in zip(names, values, strict=True)}}
@@ -118,17 +120,19 @@ def write_phantom(
     data = Dataset(folder, "01", new_geometry(phantom.affine), sidecar)
     data.describe("Simulated FEXI head", "A simulated FEXI scan of a digital head; the maps with desc-truth are what went in.")
     files = _write_scan(data, signals, protocol, {"Description": "simulated FEXI signals, arbitrary unit", "Isotropic": True})
-    files.append(data.write("desc-brain_mask", phantom.mask, {"Type": "Brain", "SkullStripped": False}, dtype="u1"))
+    words: dict[str, Any] = {"Description": "tissue that fills most of the voxel", "SkullStripped": False}
     names = {str(value): tissue.name for value, tissue in phantom.tissues.items()}
-    files.append(data.write("desc-tissue_dseg", phantom.labels, {"LabelMap": names, "SkullStripped": False}, dtype="u1"))
+    inside = {"Description": "voxels at least half full of tissue", "SkullStripped": False, "Type": "Brain"}
+    files.append(data.write("desc-brain_mask", phantom.mask, inside, dtype="u1"))
+    files.append(data.write("desc-tissue_dseg", phantom.labels, {**words, "LabelMap": names}, dtype="u1"))
     for name, values in phantom.truth.items():
-        unit, factor, words = _TRUTH[name]
-        files.append(data.write_parameter(name, values / factor, {"Units": unit, "Description": words}, desc="truth"))
+        unit, factor, meaning = _TRUTH[name]
+        files.append(data.write_parameter(name, values / factor, {"Units": unit, "Description": meaning}, desc="truth"))
     for field, values in (fitted or {}).items():
         p = shown(field)
-        words = f"{p.words}, fitted to the noise-free scan: what the model gives at infinite SNR"
+        meaning = f"{p.words}, fitted to the noise-free scan: what the model gives at infinite SNR"
         files.append(
-            data.write_parameter(p.name, values / p.si_per_unit, {"Units": p.unit, "Description": words}, desc="noisefree")
+            data.write_parameter(p.name, values / p.si_per_unit, {"Units": p.unit, "Description": meaning}, desc="noisefree")
         )
     return files
 

@@ -100,7 +100,8 @@ def draw_bias(result: BenchmarkResult) -> tuple[Figure, str]:
             axis.plot(curve[:, 0], curve[:, 1], color=colour, marker=marker, ms=4, lw=1.2, label=score.name)
         axis.set_xlabel(f"true {p.label} {_unit(field)}")
         axis.set_ylabel(f"mean error of {p.label} {_unit(field)}")
-    axes[0].legend(fontsize=8, frameon=False)
+    if axes[0].get_legend_handles_labels()[0]:
+        axes[0].legend(fontsize=8, frameon=False)
     return figure, caption
 
 

@@ -127,7 +127,7 @@ def fit_scan(
     store = MapStore(model, protocol, mask.shape, inside.size)
     settings: dict[str, Any] = {"intervals": True} if intervals else {}
     fit = get_estimator(estimator)
-    for part in _chunks(inside.size, _CHUNK if estimator != "nlls27" else 256):
+    for part in _chunks(inside.size, _CHUNK if estimator != "nlls27" else 32):
         rows = inside[part]
         sd = noise[rows] if isinstance(noise, np.ndarray) else noise
         store.put(part, fit(model, protocol, flat[rows].astype(np.float64), noise_sd=sd, threads=threads, **settings))
