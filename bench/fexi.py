@@ -1,6 +1,7 @@
 """Speed of the least-squares fit against the 27-start baseline, and its costs against theirs, in one run.
 
-``run()`` takes about a minute; ``python -m bench.fexi full`` also compares 3 x 10,000 voxels with 27 starts each (about 15 minutes).
+``run()`` takes about a minute; ``python -m bench.fexi full`` also compares 3 x 10,000 voxels with 27 starts each (about 15
+minutes).
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def run() -> None:
     for threads in (1, 2):
         wall, cpu = _wall(n, data, threads)
         print(
-            f"fexi  nlls, 8 volumes, SNR 50, {threads} thread(s): {n / wall:,.0f} voxels/s wall, {n / cpu:,.0f} per CPU s, with SD and "
-            f"flags (goal > 300,000 on 2 cores, aim 1,000,000); load {os.getloadavg()[0]:.1f}"
+            f"fexi  nlls with SD and flags, 8 volumes, SNR 50, {threads} thread(s): {n / wall:,.0f} voxels/s wall, "
+            f"{n / cpu:,.0f} per CPU s (goal > 300,000 on 2 cores, aim 1,000,000); load {os.getloadavg()[0]:.1f}"
         )
     few = 20
     start = time.process_time()

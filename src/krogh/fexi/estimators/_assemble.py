@@ -92,28 +92,21 @@ def assemble(
     *,
     snr_limit: float = SNR_LIMIT,
     sum_of_squares: FloatArray | None = None,
+    unit_sd: FloatArray | None = None,
 ) -> Estimate:
     """Return the estimate of a search that ended at theta [voxel, param], s0 [voxel, series] with `flag` (0, 2 or 4) so far.
 
-    `sum_of_squares` [voxel] is the weighted one where `cost` is something else.
+    `sum_of_squares` [voxel] is the weighted one where `cost` is something else; `unit_sd` [voxel, param] are SDs for unit
+    noise where they are known already (NaN: singular).
     """
     failed = flag != Flag.OK
-    theta, s0, cost = (np.where(failed[:, None] if a.ndim == 2 else failed, np.nan, a) for a in (theta, s0, cost))
+    for values in (theta, s0, cost):
+        values[failed] = np.nan
     squares = cost if sum_of_squares is None else sum_of_squares
     n_nuisance = protocol.n_series if s0_free else 0
     noise, notes = resolve_noise(noise_sd, squares, protocol.n_volumes - theta.shape[1] - n_nuisance)
-    sd = np.full(theta.shape, np.nan)
-    singular, rmse = np.zeros(flag.size, bool), np.full(flag.size, np.nan)
-    width = np.ptp(model.bounds, axis=1)
-    for start in range(0, flag.size, _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, flag.size))
-        rows = rows[~failed[rows]]
-        if rows.size == 0:
-            continue
-        rmse[rows] = np.sqrt(np.mean((signals[rows] - model.predict(theta[rows], s0[rows], protocol)) ** 2, axis=1))
-        information = fisher(model, protocol, theta[rows], s0[rows], weights, s0_free=s0_free)
-        sd[rows], good = sd_from_fisher(information, width)
-        singular[rows] = ~good
+    sd, singular = _unit_sd(model, protocol, theta, s0, weights, failed, s0_free) if unit_sd is None else _known_sd(unit_sd)
+    rmse = _rmse(model, protocol, signals, theta, s0, cost if unit_sd is not None and np.all(weights == 1) else None)
     bound = on_bound(theta, model.bounds)
     sd[bound] = np.nan
     sd = sd * noise[:, None] if noise is not None else np.full_like(sd, np.nan)
@@ -137,3 +130,43 @@ def assemble(
         noise_sd=noise,
         notes=notes,
     )
+
+
+def _known_sd(unit_sd: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    return unit_sd, np.isnan(unit_sd[:, 0])
+
+
+def _unit_sd(
+    model: SignalModel,
+    protocol: Protocol,
+    theta: FloatArray,
+    s0: FloatArray,
+    weights: FloatArray,
+    failed: NDArray[np.bool_],
+    s0_free: bool,
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the SDs for unit noise [voxel, param] and where the Fisher matrix is singular."""
+    sd, singular = np.full(theta.shape, np.nan), np.zeros(theta.shape[0], bool)
+    width = np.ptp(model.bounds, axis=1)
+    for start in range(0, theta.shape[0], _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, theta.shape[0]))
+        rows = rows[~failed[rows]]
+        if rows.size:
+            information = fisher(model, protocol, theta[rows], s0[rows], weights, s0_free=s0_free)
+            sd[rows], good = sd_from_fisher(information, width)
+            singular[rows] = ~good
+    return sd, singular
+
+
+def _rmse(
+    model: SignalModel, protocol: Protocol, signals: FloatArray, theta: FloatArray, s0: FloatArray, squares: FloatArray | None
+) -> FloatArray:
+    """Return the root mean square residual [voxel], from the sum of squares where that is known."""
+    if squares is not None:
+        return np.sqrt(squares / protocol.n_volumes)
+    out = np.full(theta.shape[0], np.nan)
+    for start in range(0, theta.shape[0], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        with np.errstate(invalid="ignore"):
+            out[part] = np.sqrt(np.mean((signals[part] - model.predict(theta[part], s0[part], protocol)) ** 2, axis=1))
+    return np.where(np.isnan(theta[:, 0]), np.nan, out)

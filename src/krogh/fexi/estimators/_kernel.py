@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["GRID", "descend", "evaluate", "search", "solve_box"]
+__all__ = ["GRID", "descend", "evaluate", "search", "solve_box", "workspace"]
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 #: Fractions of the AXR range at which the valleys are looked for (denser near zero).
@@ -27,8 +27,23 @@ _MAX_STEPS = 80
 
 
 @njit(**_JIT)
+def _pair(u0, u1, b0, delta, sw0, sw1, x):  # type: ignore[no-untyped-def]
+    """Return the same as `_series` for two b-values: f = (u0 rho - u1)^2 / (1 + rho^2), rho = sw1/sw0 exp(-delta x)."""
+    rho = sw1 / sw0 * math.exp(-delta * x)
+    inverse = 1.0 / (1.0 + rho * rho)
+    d, n = u0 * rho - u1, u0 + u1 * rho
+    g = d * n * inverse * inverse
+    first = -2.0 * delta * rho * g
+    mixed = (u0 * n + d * u1) * rho * inverse * inverse
+    second = 2.0 * delta * delta * rho * (mixed + g - 4.0 * rho * rho * g * inverse)
+    curvature = 2.0 * (delta * rho * n) ** 2 * inverse * inverse * inverse
+    s0 = n * inverse / sw0
+    return d * d * inverse, first, second, curvature, s0 if b0 == 0.0 else s0 * math.exp(b0 * x)
+
+
+@njit(**_JIT)
 def _series(u, b, sw, first, last, x, s0, e):  # type: ignore[no-untyped-def]
-    """Return f, f', f'', Gauss-Newton curvature of one series at x; s0 NaN: eliminated, else known."""
+    """Return f, f', f'', Gauss-Newton curvature and S0 of one series at x; s0 NaN: eliminated, else known."""
     p = q = pb = qb = pbb = qbb = 0.0
     for g in range(first, last):
         bg = b[g]
@@ -70,7 +85,12 @@ def evaluate(u, b, sw, ptr, t, filtered, s0, theta, e, s0_out, grad, newton, gau
         j0 = 1.0 - sigma * rest
         j1 = -adc * rest
         j2 = adc * sigma * t[s] * rest
-        f, d1, d2, h, s0_out[s] = _series(u, b, sw, ptr[s], ptr[s + 1], adc * j0, s0[s], e)
+        i = ptr[s]
+        if ptr[s + 1] - i == 2 and math.isnan(s0[s]):
+            f, d1, d2, h, level = _pair(u[i], u[i + 1], b[i], b[i + 1] - b[i], sw[i], sw[i + 1], adc * j0)
+        else:
+            f, d1, d2, h, level = _series(u, b, sw, i, ptr[s + 1], adc * j0, s0[s], e)
+        s0_out[s] = level
         cost += f
         g0 += d1 * j0
         g1 += d1 * j1
@@ -96,13 +116,12 @@ def evaluate(u, b, sw, ptr, t, filtered, s0, theta, e, s0_out, grad, newton, gau
 
 
 @njit(**_JIT)
-def solve_box(h, damping, grad, theta, low, high, free, step):  # type: ignore[no-untyped-def]
-    """Fill the step of the damped quadratic model within the box; return False where it has no minimum."""
-    n = grad.size
-    fixed = ~free
-    step[:] = 0.0
-    a = np.empty((n, n))
-    r = np.empty(n)
+def solve_box(h, damping, grad, theta, low, high, free, step, fixed, a, r):  # type: ignore[no-untyped-def]
+    """Fill the step of the damped quadratic model within the box; False where it has no minimum (fixed, a, r: scratch)."""
+    n = 3
+    for i in range(n):
+        fixed[i] = not free[i]
+        step[i] = 0.0
     for _ in range(n + 1):
         for i in range(n):
             r[i] = -grad[i]
@@ -151,13 +170,19 @@ def solve_box(h, damping, grad, theta, low, high, free, step):  # type: ignore[n
 
 
 @njit(**_JIT)
-def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gauss):  # type: ignore[no-untyped-def]
+def workspace(n_groups, n_series):  # type: ignore[no-untyped-def]
+    """Return the scratch arrays of `descend`, made once for many voxels."""
+    return (
+        np.empty(n_groups), np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(n_series), np.empty((3, 3)),
+        np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.empty(3), np.empty(3, np.bool_), np.empty(3, np.bool_),
+    )  # fmt: skip
+
+
+@njit(**_JIT)
+def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gauss, room):  # type: ignore[no-untyped-def]
     """Move theta to a local minimum within the box, parameter `held` (or -1) kept; return cost and whether it converged."""
     n = 3
-    e = np.empty(b.size)
-    grad, newton, trial_grad = np.empty(n), np.empty((n, n)), np.empty(n)
-    trial_newton, trial_gauss = np.empty((n, n)), np.empty((n, n))
-    trial, step, free, trial_s0 = np.empty(n), np.empty(n), np.empty(n, np.bool_), np.empty(t.size)
+    e, grad, trial_grad, trial, step, trial_s0, newton, trial_newton, trial_gauss, a, r, free, fixed = room
     scale = 0.0
     for g in range(b.size):
         scale += u[g] * u[g]
@@ -170,10 +195,10 @@ def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gaus
             moving = moving or free[i]
         if not moving:
             return cost, True
-        exact = solve_box(newton, damping, grad, theta, low, high, free, step)
+        exact = solve_box(newton, damping, grad, theta, low, high, free, step, fixed, a, r)
         if not exact:
             damping = max(damping, 1e-6)
-            while not solve_box(gauss, damping, grad, theta, low, high, free, step):
+            while not solve_box(gauss, damping, grad, theta, low, high, free, step, fixed, a, r):
                 damping *= 10.0
                 if damping > 1e12:
                     return cost, False
@@ -184,17 +209,20 @@ def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gaus
             gain -= grad[i] * step[i]
             for j in range(n):
                 gain -= 0.5 * step[i] * h[i, j] * step[j]
+        if gain <= 1e-12 * cost + 1e-31 * scale:
+            return cost, True
         trial_cost = evaluate(u, b, sw, ptr, t, filtered, s0, trial, e, trial_s0, trial_grad, trial_newton, trial_gauss)
-        small = gain <= 1e-11 * cost + 1e-31 * scale
-        if trial_cost < cost or (small and trial_cost == cost):
+        if trial_cost < cost:
             cost = trial_cost
-            theta[:], grad[:], s0_out[:] = trial, trial_grad, trial_s0
-            newton[:], gauss[:] = trial_newton, trial_gauss
+            for i in range(n):
+                theta[i], grad[i] = trial[i], trial_grad[i]
+                for j in range(n):
+                    newton[i, j], gauss[i, j] = trial_newton[i, j], trial_gauss[i, j]
+            for s in range(t.size):
+                s0_out[s] = trial_s0[s]
             damping = 0.0 if damping < 1e-5 else damping * 0.1
-            if small:
-                return cost, True
         else:
-            if small or gain <= 1e-13 * scale * 1e-2:
+            if gain <= 1e-15 * math.sqrt(cost * scale) + 1e-30 * scale:  # below what round-off lets the cost show
                 return cost, True
             damping = max(damping * 10.0, 1e-4)
             if damping > 1e12:
@@ -208,6 +236,14 @@ def _parabolas(u, b, sw, ptr, s0, x_low, x_high, target, weight, e):  # type: ig
     for s in range(target.size):
         n0 = n1 = n2 = m0 = m1 = 0.0
         known = not math.isnan(s0[s])
+        i = ptr[s]
+        if ptr[s + 1] - i == 2 and not known and u[i] > 0.0 and u[i + 1] > 0.0:
+            delta = b[i + 1] - b[i]
+            x = math.log(u[i] * sw[i + 1] / (u[i + 1] * sw[i])) / delta
+            if x_low <= x <= x_high:
+                target[s] = x
+                weight[s] = 2.0 * (delta * u[i] * u[i + 1]) ** 2 / (u[i] * u[i] + u[i + 1] * u[i + 1])
+                continue
         for g in range(ptr[s], ptr[s + 1]):
             if u[g] > 0.0:
                 w, level = u[g] * u[g], math.log(u[g] / sw[g])
@@ -256,13 +292,47 @@ def _valley(a11, a12, a22, r1, r2, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s0_out, gauss_out, cost_out, good_out):  # type: ignore[no-untyped-def]
-    """Fit every row of `signals` [voxel, group] from all valleys of the profile over `rates`; keep the lowest."""
+def _better_rate(u, b, sw, ptr, t, s0, adc, rests, e):  # type: ignore[no-untyped-def]
+    """Return the grid index of the AXR at which sigma, now 0, would most like to be positive, or -1 if at none."""
+    steepest, where = 0.0, -1
+    slope = np.empty(t.size)
+    for s in range(t.size):
+        slope[s] = _series(u, b, sw, ptr[s], ptr[s + 1], adc, s0[s], e)[1]
+    for i in range(rests.shape[0]):
+        d = 0.0
+        for s in range(t.size):
+            d -= slope[s] * rests[i, s]
+        if d < steepest:
+            steepest, where = d, i
+    return where
+
+
+@njit(**_JIT)
+def _spread(gauss, low, high, sd):  # type: ignore[no-untyped-def]
+    """Fill the SDs for unit noise, the root diagonal of (gauss/2)^-1; return False (and NaN) where it is singular."""
+    w0, w1, w2 = high[0] - low[0], high[1] - low[1], high[2] - low[2]
+    a, b, c = gauss[0, 0] * w0 * w0 / 2, gauss[0, 1] * w0 * w1 / 2, gauss[0, 2] * w0 * w2 / 2
+    d, e, f = gauss[1, 1] * w1 * w1 / 2, gauss[1, 2] * w1 * w2 / 2, gauss[2, 2] * w2 * w2 / 2
+    i0, i1, i2 = d * f - e * e, a * f - c * c, a * d - b * b
+    determinant = a * i0 - b * (b * f - c * e) + c * (b * e - c * d)
+    if not (i0 > 0.0 and i1 > 0.0 and i2 > 0.0 and determinant > 1e-13 * (i0 + i1 + i2) * (a + d + f)):
+        sd[:] = math.nan
+        return False
+    sd[0], sd[1], sd[2] = w0 * math.sqrt(i0 / determinant), w1 * math.sqrt(i1 / determinant), w2 * math.sqrt(i2 / determinant)
+    return True
+
+
+@njit(**_JIT)
+def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s0_out, sd_out, cost_out, state_out):  # type: ignore[no-untyped-def]
+    """Fit every row of `signals` [voxel, group] from all valleys of the profile over `rates`; keep the lowest.
+
+    Fills theta, S0, SDs for unit noise, cost, and state: 0 converged, 1 not, 2 converged but with a singular Fisher matrix.
+    """
     n_rates, n_series = rates.size, t.size
     target, weight, e = np.empty(n_series), np.empty(n_series), np.empty(b.size)
     height, adcs, sigmas = np.empty(n_rates), np.empty(n_rates), np.empty(n_rates)
-    theta, trial_s0, gauss = np.empty(3), np.empty(n_series), np.empty((3, 3))
-    grad, newton = np.empty(3), np.empty((3, 3))
+    theta, trial_s0, gauss, best_gauss = np.empty(3), np.empty(n_series), np.empty((3, 3)), np.empty((3, 3))
+    room = workspace(b.size, n_series)
     x_low, x_high = min(low[0] * (1.0 - high[1]), 0.0), high[0] * (1.0 - min(low[1], 0.0))
     for v in range(signals.shape[0]):
         u, known = signals[v], s0[v]
@@ -280,24 +350,24 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
                 r2 -= hr * target[s]
             adcs[i], sigmas[i], height[i] = _valley(a11, a12, a22, r1, r2, low, high)
         cost_out[v] = math.inf
-        good_out[v] = False
+        state_out[v] = 1
         for i in range(n_rates):
             if (i > 0 and height[i - 1] <= height[i]) or (i < n_rates - 1 and height[i + 1] < height[i]):
                 continue
             theta[0], theta[1], theta[2] = adcs[i], sigmas[i], rates[i]
-            cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss)
-            if theta[1] <= 0.0 <= low[1]:  # sigma = 0 hides AXR: is there a rate at which sigma would rather be positive?
-                evaluate(u, b, sw, ptr, t, filtered, known, theta, e, trial_s0, grad, newton, gauss)
-                steepest, where = 0.0, -1
-                for k in range(n_rates):
-                    theta[2] = rates[k]
-                    evaluate(u, b, sw, ptr, t, filtered, known, theta, e, trial_s0, grad, newton, gauss)
-                    if where < 0 or grad[1] < steepest:
-                        steepest, where = grad[1], k
-                theta[2] = rates[where]
-                if steepest < 0.0:
-                    theta[1] = 0.02
-                cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss)
+            cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss, room)
+            if theta[1] <= 0.0 <= low[1]:  # sigma = 0 hides AXR
+                where = _better_rate(u, b, sw, ptr, t, known, theta[0], rests, e)
+                if where >= 0:
+                    theta[1], theta[2] = 0.02, rates[where]
+                    cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss, room)
             if cost < cost_out[v]:
-                cost_out[v], good_out[v] = cost, good
-                out[v], s0_out[v], gauss_out[v] = theta, trial_s0, gauss
+                cost_out[v], state_out[v] = cost, 0 if good else 1
+                for p in range(3):
+                    out[v, p] = theta[p]
+                    for q in range(3):
+                        best_gauss[p, q] = gauss[p, q]
+                for s in range(n_series):
+                    s0_out[v, s] = trial_s0[s]
+        if not _spread(best_gauss, low, high, sd_out[v]) and state_out[v] == 0:
+            state_out[v] = 2

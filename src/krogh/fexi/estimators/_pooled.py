@@ -16,7 +16,6 @@ from krogh.fexi.estimators._reduce import Reduced
 from krogh.fexi.estimators.nlls import _TO_KERNEL, search_axr
 from krogh.fexi.estimators.pooled import pseudo_series
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
-from krogh.fexi.precision import sd_from_fisher
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["Problem", "solve"]
@@ -92,7 +91,7 @@ def solve(p: Problem, *, rician: bool, intervals: bool, level: float, threads: i
     for turn in range(rounds):
         scatter, repeats = _scatter(p, y)
         wide, u = pseudo_series(p.reduced, scatter)
-        found, _, gauss, cost, good = search_axr(wide, u, None, p.model.bounds)
+        found, _, sd, cost, state = search_axr(wide, u, None, p.model.bounds)
         moved = np.abs(found - theta).max() if turn else np.inf
         theta = found
         s0, _ = _voxel_s0(p, y, theta / _TO_KERNEL)
@@ -110,7 +109,7 @@ def solve(p: Problem, *, rician: bool, intervals: bool, level: float, threads: i
         progress(int(p.usable.sum()), int(p.usable.sum()))
     if p.noise_sd is None:
         notes.append("noise SD of each region estimated from its residuals")
-    sd, regular = sd_from_fisher(gauss / 2, np.ptp(p.model.bounds, axis=1) * _TO_KERNEL)
+    good, regular = state != 1, state != 2
     sd = sd * sd_region[:, None] / _TO_KERNEL
     bound = on_bound(theta / _TO_KERNEL, p.model.bounds)
     sd[bound] = np.nan

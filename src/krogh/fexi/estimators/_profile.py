@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from krogh.fexi.estimators._kernel import _JIT, GRID, descend
+from krogh.fexi.estimators._kernel import _JIT, GRID, descend, workspace
 from krogh.fexi.estimators._reduce import Reduced
 from krogh.fexi.estimators.nlls import _TO_KERNEL, axr_units, run_chunks
 from krogh.fexi.interface import Estimate, SignalModel
@@ -26,13 +26,13 @@ FloatArray = NDArray[np.float64]
 
 
 @njit(**_JIT)
-def _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, value, theta, s0_out, gauss):  # type: ignore[no-untyped-def]
+def _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, value, theta, s0_out, gauss, room):  # type: ignore[no-untyped-def]
     theta[p] = value
-    return descend(u, b, sw, ptr, t, filtered, s0, low, high, p, theta, s0_out, gauss)[0]
+    return descend(u, b, sw, ptr, t, filtered, s0, low, high, p, theta, s0_out, gauss, room)[0]
 
 
 @njit(**_JIT)
-def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin, step, rates):  # type: ignore[no-untyped-def]
+def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin, step, rates, room):  # type: ignore[no-untyped-def]
     """Return where the profile of parameter p crosses cost + margin on one side of `best`, or +-inf."""
     theta, trial = best.copy(), np.empty(3)
     s0_out, gauss = np.empty(t.size), np.empty((3, 3))
@@ -45,12 +45,12 @@ def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin,
         if (limit - outer) * side <= 0.0:
             outer = limit
         trial[:] = theta
-        found = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, outer, trial, s0_out, gauss)
+        found = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, outer, trial, s0_out, gauss, room)
         if p == 1 and found > cost + margin:  # the valley in AXR may have moved: look again
             for k in range(0, rates.size, 4):
                 other = theta.copy()
                 other[2] = rates[k]
-                again = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, outer, other, s0_out, gauss)
+                again = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, outer, other, s0_out, gauss, room)
                 if again < found:
                     found, trial[:] = again, other
         rise = math.sqrt(max(found - cost, 0.0)) - math.sqrt(margin)
@@ -65,10 +65,10 @@ def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin,
         if abs(outer - inner) <= 1e-4 * abs(outer - best[p]):
             break
         middle = inner - inner_rise * (outer - inner) / (outer_rise - inner_rise)
-        room = 0.02 * (outer - inner)
-        middle = min(max(middle, min(inner + room, outer - room)), max(inner + room, outer - room))
+        edge = 0.02 * (outer - inner)
+        middle = min(max(middle, min(inner + edge, outer - edge)), max(inner + edge, outer - edge))
         trial[:] = theta
-        found = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, middle, trial, s0_out, gauss)
+        found = _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, middle, trial, s0_out, gauss, room)
         rise = math.sqrt(max(found - cost, 0.0)) - math.sqrt(margin)
         if abs(rise) < 1e-5 * math.sqrt(margin):
             return middle
@@ -82,6 +82,7 @@ def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin,
 @njit(**_JIT)
 def profile_ends(signals, b, sw, ptr, t, filtered, s0, low, high, rates, best, cost, margin, sd, ends):  # type: ignore[no-untyped-def]
     """Fill ends [voxel, 3, 2]; `best` [voxel, 3] with `cost` [voxel], `margin` [voxel], first steps `sd` [voxel, 3]."""
+    room = workspace(b.size, t.size)
     for v in range(signals.shape[0]):
         for p in range(3):
             step = 2.0 * sd[v, p]
@@ -90,7 +91,7 @@ def profile_ends(signals, b, sw, ptr, t, filtered, s0, low, high, rates, best, c
             for k in range(2):
                 side = 2.0 * k - 1.0
                 ends[v, p, k] = _end(
-                    signals[v], b, sw, ptr, t, filtered, s0[v], low, high, p, side, best[v], cost[v], margin[v], step, rates
+                    signals[v], b, sw, ptr, t, filtered, s0[v], low, high, p, side, best[v], cost[v], margin[v], step, rates, room
                 )
 
 

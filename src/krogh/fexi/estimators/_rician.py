@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from krogh.fexi.estimators._kernel import _JIT, descend
+from krogh.fexi.estimators._kernel import _JIT, descend, workspace
 
 __all__ = ["bessel_ratio", "climb", "log_i0"]
 
@@ -57,6 +57,7 @@ def _signal(b, ptr, t, filtered, theta, s0, a):  # type: ignore[no-untyped-def]
 def climb(y, b, sw, ptr, t, filtered, known, low, high, sd, max_rounds, theta, s0, cost, good):  # type: ignore[no-untyped-def]
     """Raise the Rician likelihood of every voxel from theta [voxel, 3], s0 [voxel, series] (overwritten); fill cost, good."""
     a, u, gauss, before = np.empty(b.size), np.empty(b.size), np.empty((3, 3)), np.empty(3)
+    room = workspace(b.size, t.size)
     for v in range(y.shape[0]):
         precision = 1.0 / (sd[v] * sd[v])
         settled = 0
@@ -66,7 +67,7 @@ def climb(y, b, sw, ptr, t, filtered, known, low, high, sd, max_rounds, theta, s
             for g in range(b.size):
                 u[g] = y[v, g] * bessel_ratio(y[v, g] * a[g] * precision)
             before[:] = theta[v]
-            descend(u, b, sw, ptr, t, filtered, known[v], low, high, -1, theta[v], s0[v], gauss)
+            descend(u, b, sw, ptr, t, filtered, known[v], low, high, -1, theta[v], s0[v], gauss, room)
             change = 0.0
             for p in range(3):
                 change = max(change, abs(theta[v, p] - before[p]) / (high[p] - low[p]))

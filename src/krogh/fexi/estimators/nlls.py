@@ -44,8 +44,8 @@ def run_chunks(work: Callable[[slice], None], n: int, *, threads: int, progress:
 
 def search_axr(
     reduced: Reduced, u: FloatArray, given: FloatArray | None, bounds: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Return theta [voxel, 3] (kernel units), S0, Gauss-Newton matrix, cost and convergence for merged signals `u`."""
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.int8]]:
+    """Return theta [voxel, 3] (kernel units), S0, SDs for unit noise, cost and state (as in `search`) for merged signals."""
     from krogh.fexi.estimators._kernel import GRID, search
 
     low, high = axr_units(bounds)
@@ -53,13 +53,13 @@ def search_axr(
     rests = reduced.filtered * np.exp(-rates[:, None] * reduced.mixing_time)
     n, n_series = u.shape[0], reduced.n_series
     s0 = np.full((n, n_series), np.nan) if given is None else given
-    theta, s0_fit, gauss = np.empty((n, 3)), np.empty((n, n_series)), np.empty((n, 3, 3))
-    cost, good = np.empty(n), np.empty(n, bool)
+    theta, s0_fit, sd = np.empty((n, 3)), np.empty((n, n_series)), np.empty((n, 3))
+    cost, state = np.empty(n), np.empty(n, np.int8)
     search(
         np.ascontiguousarray(u), reduced.b, reduced.root_weight, reduced.pointer, reduced.mixing_time, reduced.filtered, s0,
-        low, high, rates, rests, theta, s0_fit, gauss, cost, good,
+        low, high, rates, rests, theta, s0_fit, sd, cost, state,
     )  # fmt: skip
-    return theta, s0_fit, gauss, cost, good
+    return theta, s0_fit, sd, cost, state
 
 
 def fit(
@@ -118,18 +118,22 @@ def fit(
     given = known_s0(s0, n, protocol.n_series)
     flag = input_flags(y_all)
     theta, s0_fit = np.full((n, 3), np.nan), np.full((n, protocol.n_series), np.nan)
-    cost = np.full(n, np.nan)
+    cost, sd = np.full(n, np.nan), np.full((n, 3), np.nan)
 
     def work(part: slice) -> None:
-        rows = np.arange(part.start, part.stop)[flag[part] == Flag.OK]
-        u, scatter = reduced.merge(y_all[rows].astype(float))
+        inside = flag[part] == Flag.OK
+        rows = part if inside.all() else np.arange(part.start, part.stop)[inside]
+        u, scatter = reduced.merge(y_all[rows].astype(float, copy=False))
         found = search_axr(reduced, u, None if given is None else given[rows], model.bounds)
         theta[rows], s0_fit[rows], cost[rows] = found[0] / _TO_KERNEL, found[1], found[3] + scatter
-        flag[rows[~found[4]]] = Flag.NOT_CONVERGED
+        sd[rows] = found[2] / _TO_KERNEL
+        flag[rows] = np.where(found[4] == 1, np.uint8(Flag.NOT_CONVERGED), flag[rows])
 
     run_chunks(work, n, threads=threads, progress=progress)
     free = given is None
-    estimate = assemble(model, protocol, y_all, theta, s0_fit, cost, flag, noise_sd, reduced.weight, "nlls", free, **settings)
+    estimate = assemble(
+        model, protocol, y_all, theta, s0_fit, cost, flag, noise_sd, reduced.weight, "nlls", free, unit_sd=sd, **settings
+    )
     if intervals:
         from krogh.fexi.estimators._profile import add_intervals
 

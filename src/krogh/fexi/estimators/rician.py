@@ -33,7 +33,7 @@ def fit(
     progress: Progress | None = None,
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
-    max_rounds: int = 500,
+    max_rounds: int = 2000,
     **settings: Any,
 ) -> Estimate:
     """Fit every voxel by Rician maximum likelihood (AXR model).
@@ -92,7 +92,8 @@ def fit(
         rows = np.arange(part.start, part.stop)[flag[part] == Flag.OK]
         u = np.ascontiguousarray(y[rows][:, reduced.order])
         fixed = None if given is None else given[rows]
-        found, levels, _, least, good = search_axr(reduced, u, fixed, model.bounds)
+        found, levels, _, least, state = search_axr(reduced, u, fixed, model.bounds)
+        good = state != 1
         if noise_sd is None:
             sd[rows] = np.sqrt(least / degrees)
         known = np.full(levels.shape, np.nan) if fixed is None else fixed
