@@ -52,7 +52,6 @@ def fit(
     figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
     subject: Annotated[str | None, typer.Option("--subject", help="BIDS label; default: from the name of the scan.")] = None,
     threads: options.Threads = 0,
-    seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
     as_json: options.Json = False,
@@ -83,7 +82,7 @@ def fit(
     config: dict[str, Any] = {
         "protocol": plan.as_dict(), "estimator": estimator, "model": model,
         "bound": bound or [], "fix": fix or [], "relax": relax or [],
-        "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals, "seed": seed,
+        "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals,
     }  # fmt: skip
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
@@ -198,12 +197,13 @@ def _table(result: FexiMaps) -> list[str]:
 
     names = [shown(n) for n in result.model.parameter_names]
     head = "region              voxels  " + "  ".join(f"{f'{p.label} ({p.unit})':24s}" for p in names) + "  k_ie (1/s)  P (um/s)"
-    lines = ["", "pooled fits, 95 % profile intervals", head]
+    pooled = "pooled fits, 95 % profile intervals" if result.model.name == "axr" else "fits of the mean signal of each region, SD"
+    lines = ["", pooled, head]
     for r in result.regions:
         cells = []
         for p in names:
-            text = f"{r.values[p.name]:.3g} " + (_ends(r.low[p.name], r.high[p.name]) if p.name in r.low else "")
-            cells.append(f"{text:24s}")
+            spread = _ends(r.low[p.name], r.high[p.name]) if p.name in r.low else f"+- {r.sd.get(p.name, math.nan):.2g}"
+            cells.append(f"{f'{r.values[p.name]:.3g} {spread}':24s}")
         flag = "" if r.flag == Flag.OK else f"  [{r.flag.name}: {r.flag.sentence}]"
         tail = f"{r.values.get('kie', math.nan):10.3g}  {r.values.get('p', math.nan):8.3g}{flag}"
         lines.append("  ".join([f"{r.name[:18]:18s} {r.n_voxels:7d}", *cells, tail]))

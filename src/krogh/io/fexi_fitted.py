@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from krogh import __version__
 from krogh.fexi.estimators import ESTIMATORS
 from krogh.fexi.protocol import Protocol
 from krogh.io.bids import Dataset, write_tsv
@@ -107,6 +108,7 @@ def _common(result: FexiMaps, protocol: Protocol, sources: Mapping[str, str]) ->
         "SNR": result.snr,
         "SkullStripped": True,
         "InputFiles": dict(sources),
+        "SoftwareVersion": f"krogh {__version__}",
         "Notice": DISCLAIMER,
     }
 
@@ -124,6 +126,7 @@ def _column_notes(row: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     units = dict(_ROW_UNITS)
     for p in PARAMETERS:
         units[p.name] = (p.unit, p.words)
+        units[f"{p.name}_sd"] = (p.unit, f"standard deviation of {p.label} from the Fisher matrix; n/a on a bound")
         units[f"{p.name}_low"] = (p.unit, f"low end of the 95 % profile interval of {p.label}; n/a where open")
         units[f"{p.name}_high"] = (p.unit, f"high end of the 95 % profile interval of {p.label}; n/a where open")
     return {name: {"Units": units[name][0], "Description": units[name][1]} for name in row if name in units}

@@ -21,6 +21,7 @@ from krogh.fexi.precision import fisher, sd_from_fisher
 from krogh.fexi.protocol import Protocol
 from krogh.runs.fexi_maps import PS_ML_MIN_100ML, Vessels
 from krogh.runs.fexi_parameters import shown
+from krogh.runs.fexi_simulate import unfiltered_b0
 
 __all__ = ["Curve", "Region", "fit_regions", "iter_rows", "region_masks"]
 
@@ -48,6 +49,8 @@ class Region:
     ----------
     values : dict of str to float
         Short name to value in the unit shown to users; NaN where the fit failed. With ``kie``, ``kei``, ``ps``, ``p``.
+    sd : dict of str to float
+        Standard deviations from the Fisher matrix.
     low, high : dict of str to float
         Ends of the 95 % profile intervals; infinite where open.
     voxel_sd : float
@@ -60,6 +63,7 @@ class Region:
     name: str
     n_voxels: int
     values: dict[str, float]
+    sd: dict[str, float] = field(default_factory=dict)
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
     snr: float = np.nan
@@ -151,10 +155,12 @@ def _fit_region(
     sd = noise[good] if isinstance(noise, np.ndarray) else noise
     estimate = _pooled(signals, protocol, model, sd)
     theta = estimate.theta()[0]
-    values, low, high = {}, {}, {}
+    values, deviations, low, high = {}, {}, {}, {}
     for j, field_name in enumerate(model.parameter_names):
         p = shown(field_name)
         values[p.name] = float(theta[j] / p.si_per_unit)
+        if field_name in estimate.sd:
+            deviations[p.name] = float(estimate.sd[field_name][0] / p.si_per_unit)
         if field_name in estimate.interval:
             ends = estimate.interval[field_name]
             low[p.name], high[p.name] = (float(end[0] / p.si_per_unit) for end in ends)
@@ -162,12 +168,13 @@ def _fit_region(
     values |= _exchange(rate, values.get("fi", vessels.blood_fraction), vessels)
     spread = _mean_sd(sd, estimate)
     s0 = np.asarray(estimate.s0[:1], np.float64)
-    at_rest = s0[0, protocol.series_index[protocol.filter_b_s_m2 == 0]].mean()
+    at_rest = signals[:, unfiltered_b0(protocol)].mean()
     return Region(
         label=label,
         name=name,
         n_voxels=int(good.size),
         values=values,
+        sd=deviations,
         low=low,
         high=high,
         snr=float(at_rest / spread),
@@ -254,6 +261,8 @@ def iter_rows(regions: tuple[Region, ...]) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {"label": r.label, "region": r.name, "voxels": r.n_voxels}
         for name, value in r.values.items():
             row[name] = value
+            if name in r.sd:
+                row[f"{name}_sd"] = r.sd[name]
             if name in r.low:
                 row[f"{name}_low"], row[f"{name}_high"] = r.low[name], r.high[name]
         row |= {
