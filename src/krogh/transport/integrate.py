@@ -157,6 +157,7 @@ class _Marcher:
         self.cells = self.capacity > 0
         self.signs = np.array([sign for _, sign in operator.ledger_names], dtype=float)
         self.scale = np.zeros((*operator.graph.shape[:2], 1))
+        self.most = np.zeros(operator.graph.shape[:2])
         self.out = March()
 
     # -- one step --------------------------------------------------------------------------------------------------------------
@@ -307,7 +308,11 @@ class _Marcher:
         ledger += change
         new = step.landed
         stored = (self.capacity * (new - u_old)).sum(-1)
-        size = np.maximum((self.capacity * np.abs(new)).sum(-1), np.abs(change).max(-1)) + 1e-300
+        held = np.maximum(self.capacity * np.abs(new), self.capacity * np.abs(u_old)).sum(-1)
+        moved = np.maximum(held, np.abs(change).max(-1))
+        # a trace that is 1e-12 of what there once was is round-off itself
+        self.most = np.maximum(self.most, moved)
+        size = np.maximum(moved, 1e-12 * self.most) + 1e-300
         self.out.worst_defect = max(self.out.worst_defect, float((np.abs(stored - change @ self.signs) / size).max()))
         top = np.maximum(self.scale[..., 0], np.abs(new).max(-1)) + 1e-300
         self.out.most_negative = min(self.out.most_negative, float((new.min(-1) / top).min()))

@@ -96,12 +96,11 @@ class Operator:
         return out
 
     def cell_rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
-        """Return F of the cells, 0 at membrane faces; what round-off leaves at a face goes to the next cell, so that no mass is lost."""
+        """Return F of the cells, 0 at membrane faces; what round-off leaves at a face goes to the next cell: no mass is lost."""
         f = self.rate(u, blood)
         left = f[..., self._faces]
         f[..., self._faces] = 0.0
-        for face, owner in enumerate(self._owners):
-            f[..., owner] += left[..., face]
+        np.add.at(f, (slice(None), slice(None), self._owners), left)
         return f
 
     # -- slopes ----------------------------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ class Operator:
 
 
 def _owners(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
-    """Return the faces (nodes without capacity) and for each the next cell towards the blood, or where there is none the next one after."""
+    """Return the faces (nodes without capacity), and for each the next cell towards the blood or, without one, the first cell."""
     is_face = ~np.any(graph.capacity > 0, axis=(0, 1))
     faces = np.flatnonzero(is_face)
     owners = np.empty_like(faces)
