@@ -341,3 +341,50 @@ def test_commands_never_load_torch() -> None:
         "_run(['fexi', 'protocol', 'show', 'human-bbb']); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_every_choice_of_a_fit_changes_the_output(head: Path, tmp_path: Path) -> None:
+    scan = read_image(head / "sub-01_dwi.nii.gz")
+    noise_map = nifti(
+        tmp_path / "noise.nii.gz", np.linspace(1e-4, 1e-3, scan.data[..., 0].size).reshape(scan.data.shape[:3]), scan.affine
+    )
+
+    def values(name: str, *options: Any) -> np.ndarray:
+        run_here("fit", *inputs(head), "--out", tmp_path / "o", "--overwrite", "--no-figures", *options)
+        return np.nan_to_num(read_image(tmp_path / f"o/sub-01/dwi/sub-01_model-fexi_param-{name}_dwimap.nii.gz").data)
+
+    default = {name: values(name) for name in ("kie", "p", "axr", "axrSd")}
+    for name, options in {
+        "kie": ["--vb", "8 %"],
+        "p": ["--radius", "4 um"],
+        "axr": ["--bound", "axr=2:3"],
+        "axrSd": ["--noise-sd", "0.001"],
+    }.items():
+        assert not np.array_equal(values(name, *options), default[name]), options
+    assert not np.array_equal(values("axrSd", "--noise-map", noise_map), default["axrSd"])
+    assert (values("axrLow", "--intervals") <= values("axr") + 1e-6).all()
+    assert (tmp_path / "o/sub-01").exists()
+    run_here("fit", *inputs(head), "--out", tmp_path / "named", "--no-figures", "--subject", "ab7")
+    assert (tmp_path / "named/sub-ab7/dwi").is_dir()
+    with pytest.raises(UsageError, match="--intervals"):
+        values("axr", "--intervals", "--estimator", "rician")
+
+
+def test_the_noise_free_maps_of_the_phantom(head: Path) -> None:
+    axr = read_image(head / "sub-01_model-fexi_desc-noisefree_param-axr_dwimap.nii.gz").data
+    truth = read_image(head / "sub-01_model-fexi_desc-truth_param-k_dwimap.nii.gz").data
+    labels = read_image(head / "sub-01_desc-tissue_dseg.nii.gz").data
+    assert np.median(axr[labels == 2] / truth[labels == 2]) == pytest.approx(0.99, abs=0.02)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(head: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); import signal; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from krogh.cli.main import main; main(sys.argv[1:])"
+    )
+    arguments = ["fexi", "fit", *map(str, inputs(head)), "--out", str(tmp_path / "o")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

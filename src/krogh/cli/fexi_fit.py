@@ -71,6 +71,8 @@ def fit(
     plan = read_protocol(protocol)
     tissue = _model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
+    if intervals and (estimator != "nlls" or model != "axr"):
+        raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
     image, inside, noise = _read(dwi, plan, mask, noise_sd, noise_map)
     labels = None if roi is None else read_labels(roi, image)

@@ -201,6 +201,7 @@ def _tissue_lines(built: Phantom, note: list[str]) -> list[str]:
 def _phantom_work(job: _Job, built: Phantom, noise_map: Path | None) -> _Writer:
     from krogh.io.fexi_simulated import tissue_records, write_phantom
     from krogh.io.nifti import read_image
+    from krogh.runs.fexi import fit_scan
     from krogh.runs.fexi_simulate import simulate_phantom
 
     shape = None if noise_map is None else read_image(noise_map, where=f"noise map {noise_map.name}").data
@@ -213,6 +214,9 @@ def _phantom_work(job: _Job, built: Phantom, noise_map: Path | None) -> _Writer:
     }
 
     def write(folder: Path) -> list[Path]:
-        return write_phantom(folder, built, simulation.signals, job.protocol, sidecar)
+        # what the AXR model makes of the scan without noise: relaxation, crushers and mixed voxels bias it
+        best = fit_scan(built.signals, job.protocol, built.mask)
+        fitted = {name: best.maps[name] for name in ("adc", "sigma", "axr")}
+        return write_phantom(folder, built, simulation.signals, job.protocol, sidecar, fitted=fitted)
 
     return write

@@ -20,6 +20,7 @@ from krogh.io.bids import Dataset, write_tsv
 from krogh.io.fexi_protocol import read_text, write_protocol
 from krogh.io.nifti import new_geometry
 from krogh.io.provenance import write_json
+from krogh.runs.fexi_maps import ParameterMap
 from krogh.runs.fexi_parameters import shown, shown_by_name
 
 __all__ = ["read_tissues", "write_phantom", "write_voxels"]
@@ -111,7 +112,7 @@ def write_voxels(
 
 def write_phantom(
     folder: Path, phantom: Phantom, signals: NDArray[Any], protocol: Protocol, sidecar: Mapping[str, Any], *,
-    fitted: Mapping[str, NDArray[Any]] | None = None,
+    fitted: Mapping[str, ParameterMap] | None = None,
 ) -> list[Path]:  # fmt: skip
     """Write the scan of a phantom, its mask, labels and true maps; return the files.
 
@@ -128,12 +129,9 @@ def write_phantom(
     for name, values in phantom.truth.items():
         unit, factor, meaning = _TRUTH[name]
         files.append(data.write_parameter(name, values / factor, {"Units": unit, "Description": meaning}, desc="truth"))
-    for field, values in (fitted or {}).items():
-        p = shown(field)
-        meaning = f"{p.words}, fitted to the noise-free scan: what the model gives at infinite SNR"
-        files.append(
-            data.write_parameter(p.name, values / p.si_per_unit, {"Units": p.unit, "Description": meaning}, desc="noisefree")
-        )
+    for name, m in (fitted or {}).items():
+        meaning = f"{m.words}, fitted to the scan without noise: what the AXR model gives at infinite SNR"
+        files.append(data.write_parameter(name, m.values, {"Units": m.units, "Description": meaning}, desc="noisefree"))
     return files
 
 

@@ -125,7 +125,7 @@ def fit_scan(
     inside = np.flatnonzero(mask.ravel(order="F"))
     noise, source = _noise(flat, inside, protocol, model, noise_sd, threads)
     store = MapStore(model, protocol, mask.shape, inside.size)
-    settings: dict[str, Any] = {"intervals": True} if intervals else {}
+    settings: dict[str, Any] = {"intervals": True} if intervals and estimator == "nlls" else {}
     fit = get_estimator(estimator)
     for part in _chunks(inside.size, _CHUNK if estimator != "nlls27" else 32):
         rows = inside[part]
@@ -134,17 +134,14 @@ def fit_scan(
         if progress is not None:
             progress(min(part.stop, inside.size), inside.size)
     maps = store.maps(inside, vessels)
+    if intervals and not store.low:
+        raise InputError("intervals", got=f"estimator {estimator}, model {model.name}", expected="nlls, axr and a known noise SD")
     if not np.isfinite(store.theta).any():
         raise InputError("scan", got="no voxel in the mask that can be fitted", expected="finite, positive signals in the mask")
     regions = fit_regions(
-        flat,
-        protocol,
-        model,
-        region_masks(mask, labels, region_names),
-        noise,
-        store.theta_flags(inside, mask.size),
-        vessels=vessels,
-    )
+        flat, protocol, model, region_masks(mask, labels, region_names), noise, store.theta_flags(inside, mask.size),
+        vessels=vessels, likelihood="rician" if estimator == "rician" and noise is not None else "gaussian",
+    )  # fmt: skip
     return FexiMaps(
         maps=maps,
         regions=regions,

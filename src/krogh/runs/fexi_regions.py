@@ -122,6 +122,7 @@ def fit_regions(
     flags: NDArray[np.uint8],
     *,
     vessels: Vessels,
+    likelihood: str = "gaussian",
 ) -> tuple[Region, ...]:
     """Return the pooled fit of each region; one without usable voxels has NaN values and its flag.
 
@@ -133,8 +134,12 @@ def fit_regions(
         Noise SD; None: estimated per region.
     flags : ndarray, shape (voxel,), uint8
         Flags of the voxel-wise fit.
+    vessels : Vessels
+        For k_ie, PS and P.
+    likelihood : {"gaussian", "rician"}, optional
+        Of the pooled fit (AXR model).
     """
-    return tuple(_fit_region(flat, protocol, model, *region, noise, flags, vessels) for region in regions)
+    return tuple(_fit_region(flat, protocol, model, *region, noise, flags, vessels, likelihood) for region in regions)
 
 
 def _fit_region(
@@ -147,13 +152,14 @@ def _fit_region(
     noise: float | FloatArray | None,
     flags: NDArray[np.uint8],
     vessels: Vessels,
+    likelihood: str,
 ) -> Region:
     good = rows[(flags[rows] != Flag.NON_FINITE) & (flags[rows] != Flag.MASKED)]
     if not good.size:
         return Region(label, name, 0, {shown(n).name: np.nan for n in model.parameter_names}, flag=Flag.NON_FINITE)
     signals = flat[good].astype(np.float64)
     sd = noise[good] if isinstance(noise, np.ndarray) else noise
-    estimate = _pooled(signals, protocol, model, sd)
+    estimate = _pooled(signals, protocol, model, sd, likelihood)
     theta = estimate.theta()[0]
     values, deviations, low, high = {}, {}, {}, {}
     for j, field_name in enumerate(model.parameter_names):
@@ -187,9 +193,11 @@ def _fit_region(
     )
 
 
-def _pooled(signals: FloatArray, protocol: Protocol, model: SignalModel, sd: float | FloatArray | None) -> Estimate:
+def _pooled(
+    signals: FloatArray, protocol: Protocol, model: SignalModel, sd: float | FloatArray | None, likelihood: str
+) -> Estimate:
     if model.name == "axr":
-        return get_estimator("pooled")(model, protocol, signals, noise_sd=sd)
+        return get_estimator("pooled")(model, protocol, signals, noise_sd=sd, likelihood=likelihood)
     mean_sd = None if sd is None else float(np.mean(sd)) / np.sqrt(signals.shape[0])
     return get_estimator("nlls")(model, protocol, signals.mean(axis=0, keepdims=True), noise_sd=mean_sd)
 
