@@ -332,6 +332,7 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
     target, weight, e = np.empty(n_series), np.empty(n_series), np.empty(b.size)
     height, adcs, sigmas = np.empty(n_rates), np.empty(n_rates), np.empty(n_rates)
     theta, trial_s0, gauss, best_gauss = np.empty(3), np.empty(n_series), np.empty((3, 3)), np.empty((3, 3))
+    edge, edge_s0, edge_gauss = np.empty(3), np.empty(n_series), np.empty((3, 3))
     room = workspace(b.size, n_series)
     x_low, x_high = min(low[0] * (1.0 - high[1]), 0.0), high[0] * (1.0 - min(low[1], 0.0))
     for v in range(signals.shape[0]):
@@ -361,6 +362,19 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
                 if where >= 0:
                     theta[1], theta[2] = 0.02, rates[where]
                     cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss, room)
+            elif theta[2] >= high[2]:  # a second valley often lies just below the upper bound
+                for p in range(3):
+                    edge[p] = theta[p]
+                edge[2] = low[2] + 0.75 * (high[2] - low[2])
+                lower, fine = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, edge, edge_s0, edge_gauss, room)
+                if lower < cost:
+                    cost, good = lower, fine
+                    for p in range(3):
+                        theta[p] = edge[p]
+                        for q in range(3):
+                            gauss[p, q] = edge_gauss[p, q]
+                    for s in range(n_series):
+                        trial_s0[s] = edge_s0[s]
             if cost < cost_out[v]:
                 cost_out[v], state_out[v] = cost, 0 if good else 1
                 for p in range(3):
