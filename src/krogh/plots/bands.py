@@ -5,6 +5,7 @@ Inside a band the scale is linear; between bands it jumps. A 50 nm basement memb
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from krogh.units import format_quantity
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Band", "layer_bands", "one_compound", "snapshots", "strip"]
+__all__ = ["Band", "heading", "layer_bands", "one_compound", "snapshots", "strip"]
 
 #: Width of a band on paper, in shares; a layer that is not named gets 1.
 _SHARES = {"endothelium": 1.5, "basement membrane": 1.05, "end-feet": 1.2, "interstitium": 2.3}
@@ -107,4 +108,15 @@ def snapshots(one: xr.Dataset, count: int, low: float) -> list[int]:
     rise = {4: (0.05, 0.3, 1.0), 6: (0.05, 0.15, 0.4, 1.0)}[count]
     late = {4: (1.0,), 6: (0.6, 1.0)}[count]
     wanted = [r * peak for r in rise] + [peak ** (1 - w) * last**w for w in late]
-    return sorted({max(1, int(np.abs(t - w).argmin())) for w in wanted})
+    chosen: list[int] = []
+    for i in (max(1, int(np.abs(t - w).argmin())) for w in wanted):
+        if not chosen or t[i] > 1.15 * t[chosen[-1]]:
+            chosen.append(i)
+    return chosen
+
+
+def heading(one: xr.Dataset) -> str:
+    """Return name and dose of one compound as a title; the name alone if it was formed inside."""
+    name, dose = str(one.compound.item()), str(one["dose"].item())
+    dose = re.sub(r"\bu(?=[gMLm])", "µ", dose).replace(" x ", " × ")
+    return name if dose == "formed inside" else f"{name}, {dose}"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from krogh.plots.bands import one_compound
+from krogh.plots.bands import heading, one_compound
 from krogh.plots.scales import Unit, concentration_unit, log_range, log_ticks, scientific, time_axis, time_unit
 from krogh.plots.style import CURVES, house_style, legend_on_top, legend_rows, new_figure
 from krogh.plots.timecourse import curve_keys, visible_end
@@ -67,7 +67,7 @@ def draw_comparison(ds: xr.Dataset, first: str = "levodopa", second: str = "dopa
         left, right = figure.subplots(1, 2)
         _panels(left, right, a, b, formed)
         for axis, one, text in ((left, a, words[0]), (right, b, words[1])):
-            axis.set_title(f"{one.compound.item()}, {one['dose'].item()}", fontweight="bold", pad=8)
+            axis.set_title(heading(one), fontweight="bold", pad=8)
             axis.text(0.0, -0.17, text, transform=axis.transAxes, fontsize=8.5, va="top", linespacing=1.3)
         return legend_on_top(figure, keys)
 

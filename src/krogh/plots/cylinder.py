@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from krogh.plots.bands import Band, layer_bands, snapshots, strip
+from krogh.plots.bands import Band, heading, layer_bands, snapshots, strip
 from krogh.plots.scales import Unit, concentration_unit, fixed_ticks, format_duration, log_range, log_ticks
 from krogh.plots.style import CURVES, MAP, legend_on_top, new_figure
 
@@ -28,11 +28,10 @@ def draw_cylinder(one: xr.Dataset) -> Figure:
     """Return sections of one compound at four times over distance from the arterial end and layer, with the blood channel."""
     from krogh.plots.section import colour_range
 
-    name, dose = str(one.compound.item()), str(one["dose"].item())
     low, high = colour_range(one)
     unit = concentration_unit(high)
     chosen = snapshots(one, 4, 2.5 * low)
-    title = f"Section along the capillary: {name}" + (f", {dose}" if dose not in name else "")
+    title = f"Section along the capillary: {heading(one)}"
     figure = new_figure(11.0, 6.3, title, _caption(), legend_rows=1)
     grid = figure.add_gridspec(2, len(chosen) + 1, height_ratios=[1.5, 1.0], width_ratios=[1.0] * len(chosen) + [0.07])
     norm = LogNorm(low / unit.si, high / unit.si)
@@ -106,7 +105,9 @@ def _along(axis: Axes, now: xr.Dataset, unit: Unit) -> None:
             y = now["blood"].values / unit.si
         else:
             y = np.average(profile[layer == curve.variable], axis=0, weights=width[layer == curve.variable])
-        axis.plot(z, y, color=curve.colour, ls=curve.dash, lw=curve.width, marker="o" if z.size == 1 else None)
+        axis.plot(
+            z, y, color=curve.colour, ls=curve.dash, lw=curve.width, marker="o" if z.size == 1 else None, ms=4 * curve.width
+        )
         drawn.append(np.nan_to_num(y))
     low, high = log_range(*drawn, decades=6.0, below=0.3)
     if high / low > 1500:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from krogh.plots.bands import heading
 from krogh.plots.scales import Unit, amount_unit
 from krogh.plots.style import GREY, house_style, legend_on_top, new_figure
 
@@ -37,13 +38,13 @@ def draw_routes(ds: xr.Dataset) -> Figure:
     """
     count = ds.sizes["compound"]
     shown = min(count, _MOST)
-    columns = 1 if shown == 1 else 2 if shown <= 6 else 3
+    columns = min(shown, 2)
     rows = -(-shown // columns)
     area = "m-2" in str(ds["route_inward"].attrs.get("units", "mol m-2"))
     used = [_used(ds.isel(compound=i)) for i in range(shown)]
     per_row = [max(max(used[i].size, 1) for i in range(r * columns, min(shown, (r + 1) * columns))) for r in range(rows)]
     with house_style():
-        width = {1: 7.4, 2: 11.0, 3: 14.0}[columns]
+        width = {1: 7.4, 2: 11.0}[columns]
         figure = new_figure(
             width, sum(1.15 + 0.34 * n for n in per_row), "Route budget", _caption(area, shown, count), legend_rows=1
         )
@@ -79,8 +80,7 @@ def _panel(axis: Axes, one: xr.Dataset, used: np.ndarray, area: bool) -> None:
     unit = amount_unit(largest)
     name = f"{unit.name}/m²" if area else unit.name
     place = np.arange(used.size)
-    title, dose = str(one.compound.item()), str(one["dose"].item())
-    axis.set_title(title if dose in title or "from" in title else f"{title}, {dose}", fontweight="bold", fontsize=9.5, pad=17)
+    axis.set_title(heading(one), fontweight="bold", fontsize=9.5, pad=17)
     axis.set_xlabel(f"out        amount [{name}]        in")
     axis.set_ylabel("route")
     if not used.size:
@@ -94,7 +94,7 @@ def _panel(axis: Axes, one: xr.Dataset, used: np.ndarray, area: bool) -> None:
     axis.axvline(0, color="black", lw=0.8)
     axis.set_yticks(place, [str(r) for r in one["route"].values[used]])
     axis.set_ylim(used.size - 0.5, -0.5)
-    axis.set_xlim(-2.05 * largest / unit.si, 2.05 * largest / unit.si)
+    axis.set_xlim(-2.25 * largest / unit.si, 2.25 * largest / unit.si)
     axis.xaxis.set_major_locator(MaxNLocator(7, symmetric=True))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{abs(v):g}"))
     axis.grid(False, axis="y")

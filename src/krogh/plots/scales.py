@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Unit", "amount_unit", "concentration_unit", "fixed_ticks", "format_duration", "log_range", "log_ticks", "log_time_ticks",
-    "scientific", "time_axis", "time_unit",
+    "scientific", "time_axis", "time_step", "time_unit",
 ]  # fmt: skip
 
 
@@ -82,12 +82,17 @@ def scientific(value: float, digits: int = 2) -> str:
     return f"{mantissa}×10$^{{{int(exponent)}}}$"
 
 
+def time_step(length: float, unit: Unit) -> float:
+    """Return a round distance between the ticks of a time axis of `length` units."""
+    hours, other = (0.25, 0.5, 1, 2, 3, 4, 6, 12, 24, 48), (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 100, 200)
+    steps = hours if unit.name == "h" else other
+    return next((s for s in steps if length / s <= 6.5), max(1.0, round(length / 5)))
+
+
 def time_axis(axis: Axes, end_s: float, unit: Unit) -> None:
     """Set a linear time axis from zero to `end_s` with round ticks."""
     length = end_s / unit.si
-    steps = (0.25, 0.5, 1, 2, 3, 4, 6, 12, 24, 48) if unit.name == "h" else (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 100, 200)
-    step = next((s for s in steps if length / s <= 6.5), max(1.0, round(length / 5)))
-    axis.xaxis.set_major_locator(MultipleLocator(step))
+    axis.xaxis.set_major_locator(MultipleLocator(time_step(length, unit)))
     axis.set_xlim(0, length)
 
 

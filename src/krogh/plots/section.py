@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from krogh.plots.bands import Band, layer_bands, one_compound, snapshots, strip
+from krogh.plots.bands import Band, heading, layer_bands, one_compound, snapshots, strip
 from krogh.plots.scales import (
     Unit,
     concentration_unit,
@@ -20,6 +21,7 @@ from krogh.plots.scales import (
     log_range,
     log_ticks,
     log_time_ticks,
+    time_step,
     time_unit,
 )
 from krogh.plots.style import GREY, MAP, house_style, new_figure
@@ -88,11 +90,9 @@ def _slab_bands(one: xr.Dataset) -> Bands:
 
 
 def _draw_slab(one: xr.Dataset, log_time: bool) -> Figure:
-    name, dose = str(one.compound.item()), str(one["dose"].item())
     low, high = colour_range(one)
     unit = concentration_unit(high)
-    title = f"Section through the barrier: {name}" + (f", {dose}" if dose not in name else "")
-    figure = new_figure(9.2, 6.7, title, _caption(log_time))
+    figure = new_figure(9.2, 6.7, f"Section through the barrier: {heading(one)}", _caption(log_time))
     grid = figure.add_gridspec(2, 2, height_ratios=[1.45, 1.0], width_ratios=[1, 0.022])
     image, profile = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
     bands = _slab_bands(one)
@@ -157,6 +157,8 @@ def _image(axis: Axes, one: xr.Dataset, bands: Bands, unit: Unit, norm: LogNorm,
     if log:
         axis.set_yscale("log")
         fixed_ticks(axis.yaxis, *log_time_ticks(float(edges[0]), float(edges[-1])))
+    else:
+        axis.yaxis.set_major_locator(MultipleLocator(time_step(float(edges[-1]), unit_t)))
     axis.set_ylim(edges[0], edges[-1])
     return mesh
 

@@ -42,15 +42,16 @@ class Curve:
     colour: str
     dash: Any = "-"
     width: float = 1.7
+    zorder: float = 2.0
 
 
 #: In the order of the path from blood to cell. Widths fall from back to front, so that curves which coincide are all seen.
 CURVES = (
-    Curve("plasma_total", "plasma, total", "#8C8C8C", (0, (5, 2)), 1.4),
+    Curve("plasma_total", "plasma, total", "#5F5F5F", (0, (5, 2)), 1.3, 2.1),
     Curve("plasma_free", "plasma, free", "#D55E00", "-", 3.4),
-    Curve("endothelium", "endothelium, free", "#F0A830", "-", 2.5),
-    Curve("interstitium", "interstitium, free", "#0072B2", "-", 1.6),
-    Curve("neuron", "neurons, free", "#00B283", (0, (2.2, 2.2)), 1.8),
+    Curve("endothelium", "endothelium, free", "#F0A830", "-", 2.5, 2.2),
+    Curve("interstitium", "interstitium, free", "#0072B2", "-", 1.6, 2.3),
+    Curve("neuron", "neurons, free", "#00B283", (0, (2.2, 2.2)), 1.8, 2.4),
 )
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from krogh.plots.bands import heading
 from krogh.plots.scales import Unit, concentration_unit, log_range, log_ticks, scientific, time_axis, time_unit
 from krogh.plots.style import CURVES, GREY, Curve, house_style, legend_on_top, legend_rows, new_figure
 
@@ -109,7 +110,7 @@ def _panel(axis: Axes, one: xr.Dataset, units: tuple[Unit, Unit], log: bool) -> 
     time_axis(axis, visible_end(t_s, list(series.values()), low), units[1])
     for curve, y in series.items():
         shown = np.where(y > low * 1e-3, y, np.nan) if log else y
-        axis.plot(t_s / units[1].si, shown, color=curve.colour, ls=curve.dash, lw=curve.width)
+        axis.plot(t_s / units[1].si, shown, color=curve.colour, ls=curve.dash, lw=curve.width, zorder=curve.zorder)
     if log:
         axis.set_yscale("log")
         axis.set_ylim(low, high)
@@ -124,11 +125,10 @@ def _panel(axis: Axes, one: xr.Dataset, units: tuple[Unit, Unit], log: bool) -> 
 
 
 def _words(axis: Axes, one: xr.Dataset, present: bool) -> None:
-    name, dose, regime = (str(one[k].item()) for k in ("compound", "dose", "regime"))
-    title = name if dose in name or "from" in name else f"{name}, {dose}"
+    dose, regime = str(one["dose"].item()), str(one["regime"].item())
     ratio = float(one["kp_uu"])
     note = f"Kp,uu {scientific(ratio)}, {regime}" if np.isfinite(ratio) else f"{dose}: no plasma curve, no Kp,uu"
-    axis.set_title(title, fontweight="bold", fontsize=9.5, pad=17)
+    axis.set_title(heading(one), fontweight="bold", fontsize=9.5, pad=17)
     axis.annotate(note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=GREY)
     if not present:
         axis.text(0.5, 0.5, "no concentration above zero", transform=axis.transAxes, ha="center", color=GREY)
