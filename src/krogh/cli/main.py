@@ -53,6 +53,10 @@ def _fail(error: KroghError) -> int:
     return error.exit_code
 
 
+def _interrupted() -> int:
+    return _fail(InterruptedRunError("interrupted", hint="finished results are intact; run the command again"))
+
+
 def _run(arguments: list[str] | None) -> int:
     """Run the command line; every way out is an exit code."""
     try:
@@ -60,7 +64,7 @@ def _run(arguments: list[str] | None) -> int:
     except KroghError as error:
         return _fail(error)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(InterruptedRunError("interrupted", hint="finished results are intact; run the command again"))
+        return _interrupted()
     except BrokenPipeError:
         # the reader of a pipe went away (krogh ... | head): nothing to report
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,6 +78,8 @@ def _run(arguments: list[str] | None) -> int:
         text = " ".join(str(error).split())
         sys.stderr.write(f"error: internal: {type(error).__name__}: {text}; run with 'krogh --debug ...' and report it\n")
         return 1
+    if code == InterruptedRunError.exit_code:  # the parser has swallowed Ctrl-C
+        return _interrupted()
     return code if isinstance(code, int) else 0
 
 

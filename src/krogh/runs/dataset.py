@@ -26,6 +26,7 @@ _SCALARS = {
     "tmax_plasma_s": ("s", "time of that peak"),
     "cmax_interstitium": ("mol m-3", "peak of free interstitial concentration"),
     "tmax_interstitium_s": ("s", "time of that peak"),
+    "cmax_neuron": ("mol m-3", "peak of free concentration in neurons"),
     "kp": ("1", "AUC total brain / AUC total plasma over the run"),
     "kp_uu": ("1", "AUC free interstitium / AUC free plasma over the run"),
     "kp_uu_steady": ("1", "free interstitium / free plasma at steady state, tracer level"),

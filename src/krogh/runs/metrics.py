@@ -68,6 +68,7 @@ class Metrics:
     tmax_plasma_s: float
     cmax_interstitium: float
     tmax_interstitium_s: float
+    cmax_neuron: float
     kp: float
     kp_uu: float
     kp_uu_steady: float
@@ -135,7 +136,9 @@ def _one(members: Sequence[Member], s: int, solution: Solution, physiology: Phys
     free_auc = float(source.fu[0, s]) * total_auc  # type: ignore[attr-defined]
     grid = _fine_grid(solution)
     plasma = np.array([source.free(t)[0, s] for t in grid])
-    interstitium = solution.medium("interstitium", np.array(march.u))[:, 0, s]
+    states = np.array(march.u)
+    interstitium = solution.medium("interstitium", states)[:, 0, s]
+    in_neurons = solution.medium("neuron", states)[:, 0, s]
     auc = march.auc
     assert auc is not None
     tissue = np.concatenate([graph.media[m] for m in ("end-feet", "interstitium", "neuron", "astrocyte")])
@@ -151,6 +154,7 @@ def _one(members: Sequence[Member], s: int, solution: Solution, physiology: Phys
         label=member.compound.name, auc_plasma_total=total_auc, auc_plasma_free=free_auc, auc_interstitium=isf, auc_neuron=neuron,
         auc_brain_total=brain, cmax_plasma_free=float(plasma.max()), tmax_plasma_s=float(grid[plasma.argmax()]),
         cmax_interstitium=float(interstitium.max()), tmax_interstitium_s=float(march.t_s[int(interstitium.argmax())]),
+        cmax_neuron=float(in_neurons.max()),
         kp=_ratio(brain, total_auc), kp_uu=_ratio(isf, free_auc), kp_uu_steady=kp_uu, half_time_s=half,
         permeability_m_s=p, ps_over_flow=fu * ps / flow, regime=_regime(fu * ps / flow) if label_auc else "formed inside",
         extraction=_extraction(solution, s), extraction_crone_renkin=crone_renkin_extraction(ps, flow, fu),
