@@ -9,8 +9,9 @@ from scipy.optimize import minimize
 from krogh.errors import InputError, UsageError
 from krogh.fexi import Flag, fit, get_model, preset
 from krogh.fexi.benchmark import draw_test_set
-from krogh.fexi.estimators._kernel import descend, evaluate, workspace
+from krogh.fexi.estimators._descend import descend, workspace
 from krogh.fexi.estimators._reduce import reduce_protocol
+from krogh.fexi.estimators._series import evaluate
 from krogh.fexi.estimators.nlls import axr_units
 from krogh.fexi.estimators.nlls27 import starts
 

@@ -15,8 +15,10 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from krogh.fexi.estimators._kernel import _JIT, GRID, descend, workspace
+from krogh.fexi.estimators._descend import descend, workspace
+from krogh.fexi.estimators._kernel import GRID
 from krogh.fexi.estimators._reduce import Reduced
+from krogh.fexi.estimators._series import JIT
 from krogh.fexi.estimators.nlls import _TO_KERNEL, axr_units, run_chunks
 from krogh.fexi.interface import Estimate, SignalModel
 
@@ -25,13 +27,13 @@ __all__ = ["add_intervals", "profile_ends"]
 FloatArray = NDArray[np.float64]
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _held_cost(u, b, sw, ptr, t, filtered, s0, low, high, p, value, theta, s0_out, gauss, room):  # type: ignore[no-untyped-def]
     theta[p] = value
     return descend(u, b, sw, ptr, t, filtered, s0, low, high, p, theta, s0_out, gauss, room)[0]
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin, step, rates, room):  # type: ignore[no-untyped-def]
     """Return where the profile of parameter p crosses cost + margin on one side of `best`, or +-inf."""
     theta, trial = best.copy(), np.empty(3)
@@ -79,7 +81,7 @@ def _end(u, b, sw, ptr, t, filtered, s0, low, high, p, side, best, cost, margin,
     return 0.5 * (inner + outer)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def profile_ends(signals, b, sw, ptr, t, filtered, s0, low, high, rates, best, cost, margin, sd, ends):  # type: ignore[no-untyped-def]
     """Fill ends [voxel, 3, 2]; `best` [voxel, 3] with `cost` [voxel], `margin` [voxel], first steps `sd` [voxel, 3]."""
     room = workspace(b.size, t.size)

@@ -7,12 +7,13 @@ import math
 import numpy as np
 from numba import njit
 
-from krogh.fexi.estimators._kernel import _JIT, descend, workspace
+from krogh.fexi.estimators._descend import descend, workspace
+from krogh.fexi.estimators._series import JIT
 
 __all__ = ["bessel_ratio", "climb", "log_i0"]
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def log_i0(z: float) -> float:
     """Return ln I0(z) for z >= 0 without overflow, to about 1e-14: power series below z = 30, asymptotic series above."""
     term = total = 1.0
@@ -33,7 +34,7 @@ def log_i0(z: float) -> float:
     return z - 0.5 * math.log(2.0 * math.pi * z) + math.log(total)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def bessel_ratio(z: float) -> float:
     """Return I1(z)/I0(z) for z >= 0 to about 1e-12, by the backward continued fraction (asymptotic series beyond z = 60)."""
     if z > 60.0:
@@ -45,7 +46,7 @@ def bessel_ratio(z: float) -> float:
     return ratio
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def _signal(b, ptr, t, filtered, theta, s0, a):  # type: ignore[no-untyped-def]
     for s in range(t.size):
         x = theta[0] * (1.0 - theta[1] * (math.exp(-theta[2] * t[s]) if filtered[s] else 0.0))
@@ -53,7 +54,7 @@ def _signal(b, ptr, t, filtered, theta, s0, a):  # type: ignore[no-untyped-def]
             a[g] = max(s0[s], 0.0) * math.exp(-b[g] * x)
 
 
-@njit(**_JIT)
+@njit(**JIT)
 def climb(y, b, sw, ptr, t, filtered, known, low, high, sd, max_rounds, theta, s0, cost, good):  # type: ignore[no-untyped-def]
     """Raise the Rician likelihood of every voxel from theta [voxel, 3], s0 [voxel, series] (overwritten); fill cost, good."""
     a, u, gauss, before = np.empty(b.size), np.empty(b.size), np.empty((3, 3)), np.empty(3)
