@@ -1,6 +1,7 @@
 """Print the model beside published measurements, with nothing tuned to the rows that it is held against.
 
-The observed values are read from the shared data folder (``KROGH_DATA``, default ``../shared/data``); without it the module says so.
+The observed values are read from the shared data folder (``KROGH_DATA``, default ``../shared/data``); without it the module
+says so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import krogh
 
 DATA = Path(os.environ.get("KROGH_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "pharma"
 _LEIDEN = (
-    "acetaminophen", "atenolol", "methotrexate", "morphine", "paliperidone", "phenytoin", "quinidine", "raclopride", "remoxipride", "risperidone",
+    "acetaminophen", "atenolol", "methotrexate", "morphine", "paliperidone",
+    "phenytoin", "quinidine", "raclopride", "remoxipride", "risperidone",
 )  # fmt: skip
 
 
@@ -65,6 +67,7 @@ def _levodopa(rows: list[dict[str, str]]) -> list[tuple[str, str, str, str]]:
     monkey = _observed(rows, "levodopa", "iv infusion 2-3 h", "cisternal CSF:plasma")
     seen = float(ecf[3]) / float(plasma[3])
     steady = human.auc_interstitium / human.auc_plasma_total
+    csf = float(monkey["value"])
     return [
         ("levodopa, rat, oral: interstitium / total plasma AUC", f"{ratio:.3f}", f"{seen:.3f}", f"{ratio / seen:.2f}-fold"),
         ("levodopa, rat, oral: tmax interstitium [min]", f"{m.tmax_interstitium_s / 60:.0f}", f"{float(ecf[1]):.0f} +- 9", ""),
