@@ -5,26 +5,24 @@ Every picture has a caption that stands alone. Colours are safe for colour-blind
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from krogh.fexi.interface import Flag
+from krogh.plots.style import NOTICE, house_style, new_figure
 from krogh.runs.fexi import FexiMaps
 from krogh.runs.fexi_parameters import shown
 from krogh.runs.fexi_regions import Region
 
 __all__ = ["draw_curve", "draw_histograms", "draw_maps", "draw_quality", "draw_regions", "new_page", "save"]
 
-NOTICE = "Research software: not for diagnosis or dosing."
 #: Okabe-Ito colours, one per flag.
 FLAG_COLOURS = {
     Flag.OK: "#56B4E9", Flag.MASKED: "#FFFFFF", Flag.NON_FINITE: "#000000", Flag.ON_BOUND: "#E69F00",
@@ -69,24 +67,17 @@ def draw_quality(
     return [*paths, folder / "captions.md"]
 
 
+@house_style()
 def save(figure: Figure, path: Path) -> Path:
-    """Write `figure` as PNG; the same figure gives the same bytes."""
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120, metadata={"Software": "krogh"})
+    """Write `figure` as PNG with its caption inside the file; the same figure gives the same bytes."""
+    figure.savefig(path, metadata={"Title": path.stem, "Description": str(figure.get_label()), "Software": "krogh"})
     return path
 
 
 def new_page(width: float, height: float, rows: int, columns: int, title: str, caption: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a title, a grid of axes, and the caption below them."""
-    text = textwrap.fill(f"{caption} {NOTICE}", width=int(width * 15.5))
-    foot = 0.17 * (text.count("\n") + 1) + 0.15
-    figure = Figure(figsize=(width, height + foot), layout="constrained")
-    engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, foot / (height + foot), 1, 1 - foot / (height + foot)))
-    axes = figure.subplots(rows, columns, squeeze=False)
-    figure.suptitle(title, fontsize=11)
-    figure.text(0.01, 0.06 / (height + foot), text, fontsize=8, va="bottom", ha="left", color="#333333")
-    return figure, [a for row in axes for a in row]
+    """Return a figure in the house style, `height` inches of it for a grid of axes, and the axes row by row."""
+    figure = new_figure(width, height, title, caption)
+    return figure, [a for row in figure.subplots(rows, columns, squeeze=False) for a in row]
 
 
 def _upright(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
@@ -106,6 +97,7 @@ def _limits(values: NDArray[Any], top: float = 99) -> tuple[float, float]:
     return (0.0 if 0 <= low < 0.4 * high else float(low)), float(high)
 
 
+@house_style()
 def draw_maps(result: FexiMaps, mask: NDArray[np.bool_], affine: NDArray[np.float64], *, title: str) -> tuple[Figure, str]:
     """Return the picture of the axial slice with most fitted voxels, one panel per map, and its caption."""
     inside = _upright(mask, affine)
@@ -132,9 +124,11 @@ def draw_maps(result: FexiMaps, mask: NDArray[np.bool_], affine: NDArray[np.floa
         )
         bar = figure.colorbar(drawn, ax=axis, shrink=0.85)
         bar.set_label(_unit_label(name, m.units))
-        axis.set_title(_TITLES.get(name, (name, name))[0], fontsize=10)
+        axis.set_title(_TITLES.get(name, (name, name))[0])
     _flag_panel(axes[len(chosen)], _upright(result.maps["flag"].values, affine)[:, :, k].T)
     for axis in axes:
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_aspect(float(edges[1] / edges[0]) if np.ptp(edges[:2]) > 1e-6 else "equal")
@@ -163,13 +157,14 @@ def _flag_panel(axis: Axes, flags: NDArray[Any]) -> None:
         handles=[Patch(facecolor=FLAG_COLOURS[f], edgecolor="#555555", label=f.name.lower().replace("_", " ")) for f in present],
         fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, frameon=False,
     )  # fmt: skip
-    axis.set_title("how the fit ended", fontsize=10)
+    axis.set_title("how the fit ended")
 
 
+@house_style()
 def draw_curve(axis: Axes, region: Region) -> Axes:
     """Draw ADC' against the mixing time of one region: measured on the mean signal, and the pooled fit."""
     curve = region.curve
-    axis.set_title(f"{region.name} ({region.n_voxels:,} voxels)", fontsize=10)
+    axis.set_title(f"{region.name} ({region.n_voxels:,} voxels)")
     axis.set_xlabel("mixing time [ms]")
     axis.set_ylabel("ADC' [µm²/ms]")
     if curve is None:
@@ -206,6 +201,7 @@ def _rate_text(region: Region) -> str:
     return f"AXR {region.rate:.2g} 1/s ({ends[0]} to {ends[1]})"
 
 
+@house_style()
 def draw_regions(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
     """Return the picture of ADC' against mixing time with the pooled fit, one panel per region, and its caption."""
     regions = sorted(result.regions, key=lambda r: -r.n_voxels)[:_MAX_REGIONS]
@@ -229,6 +225,7 @@ def draw_regions(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
     return figure, caption
 
 
+@house_style()
 def draw_histograms(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
     """Return histograms of the parameters with the share on a bound, the flags, and their caption."""
     flags = result.maps["flag"].values
@@ -244,6 +241,7 @@ def draw_histograms(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
         edges = np.linspace(low, high, 41)
         groups = [values[(flags == f) & np.isfinite(values)] for f in (Flag.OK, Flag.ON_BOUND)]
         rest = values[(flags != Flag.OK) & (flags != Flag.ON_BOUND) & np.isfinite(values)]
+        axis.grid(visible=False, axis="x")
         axis.hist([*groups, rest], bins=edges.tolist(), stacked=True, color=["#56B4E9", "#E69F00", "#999999"])
         for edge in (low, high):
             axis.axvline(edge, color="#555555", ls=":", lw=1)
@@ -251,7 +249,7 @@ def draw_histograms(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
         at = np.concatenate([*groups, rest])
         slack = 1e-5 * (high - low)
         share = float(((at <= low + slack) | (at >= high - slack)).sum()) / max(total, 1)
-        axis.set_title(f"{p.label}: {100 * share:.0f} % on its own bound", fontsize=10)
+        axis.set_title(f"{p.label}: {100 * share:.0f} % on its own bound")
         axis.set_xlabel(_unit_label(p.label, p.unit) if p.unit != "1" else f"{p.label} [dimensionless]")
         axis.set_ylabel("voxels")
     _flag_bars(axes[len(names)], result)
@@ -270,4 +268,4 @@ def _flag_bars(axis: Axes, result: FexiMaps) -> None:
     axis.set_xticks(range(0, 101, 20))
     axis.invert_yaxis()
     axis.set_xlabel("share of voxels [%]")
-    axis.set_title("how the fits ended", fontsize=10)
+    axis.set_title("how the fits ended")

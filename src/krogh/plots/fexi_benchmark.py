@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from krogh.fexi.benchmark import BenchmarkResult
-from krogh.plots.fexi import NOTICE, new_page, save
+from krogh.plots.fexi import new_page, save
+from krogh.plots.style import NOTICE, house_style
 from krogh.runs.fexi_parameters import shown
 
 __all__ = ["draw_against_truth", "draw_benchmark", "draw_bias", "draw_voxel"]
@@ -47,6 +48,7 @@ def _unit(field: str) -> str:
     return f"[{p.unit.replace('um2', 'µm²')}]" if p.unit != "1" else "[dimensionless]"
 
 
+@house_style()
 def draw_against_truth(result: BenchmarkResult) -> tuple[Figure, str]:
     """Return estimate against truth as densities, one row per parameter and one column per estimator."""
     scores = [s for s in result.scores if s.name != "constant"]
@@ -77,10 +79,11 @@ def draw_against_truth(result: BenchmarkResult) -> tuple[Figure, str]:
             axis.set_xlabel(f"true {p.label} {_unit(field)}")
             axis.set_ylabel(f"estimated {p.label} {_unit(field)}")
             if j == 0:
-                axis.set_title(f"{score.name} ({score.rows.size:,} voxels)", fontsize=10)
+                axis.set_title(f"{score.name} ({score.rows.size:,} voxels)")
     return figure, caption
 
 
+@house_style()
 def draw_bias(result: BenchmarkResult) -> tuple[Figure, str]:
     """Return the mean error against the true value, one panel per parameter."""
     caption = (
@@ -105,6 +108,7 @@ def draw_bias(result: BenchmarkResult) -> tuple[Figure, str]:
     return figure, caption
 
 
+@house_style()
 def draw_voxel(result: BenchmarkResult, voxel: int | None = None) -> tuple[Figure, str]:
     """Return ADC' against mixing time of one voxel: truth, measured, and fits."""
     if voxel is None:  # a tissue near the middle of what is seen in the brain
