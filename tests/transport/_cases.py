@@ -67,11 +67,11 @@ def operator_of(barrier, cells, *, ratio=10.0, radius_m=None):
     return Operator(path_graph(barrier, layered_mesh(barrier.layers, cells, ratio=ratio), radius_m=radius_m))
 
 
-def steady(operator, blood):
-    """Return the steady state for a constant `blood` (B, S): one Newton solve without capacity."""
+def steady(operator, blood, guess=0.0):
+    """Return the steady state for a constant `blood` (B, S): one Newton solve without capacity, from `guess`."""
     zero = np.zeros(operator.graph.shape)
     # the step of a steady state has no size; 1e9 s keeps the numbers in range
-    result = solve_stage(operator, SOLVERS[operator.graph.structure](operator), 1e9, zero, zero, blood, capacity=zero)
+    result = solve_stage(operator, SOLVERS[operator.graph.structure](operator), 1e9, zero, zero + guess, blood, capacity=zero)
     assert result.converged
     return result.u
 
