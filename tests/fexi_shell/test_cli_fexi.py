@@ -388,3 +388,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(head: Path, tmp_path: Path) 
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_regions_are_summed_up_and_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_here("simulate", "--voxels", 100, "--uniform", "sigma=0.2", "--uniform", "axr=3", "--out", tmp_path / "s")
+    place = tmp_path / "s/sub-01/dwi/sub-01"
+    labels = np.arange(1, 101, dtype=np.int32).reshape(100, 1, 1)
+    roi = nifti(tmp_path / "roi.nii.gz", labels, np.eye(4))
+    done = krogh("fexi", "fit", f"{place}_dwi.nii.gz", "-p", "human-bbb", "--roi", roi, "--out", tmp_path / "o", "-q")
+    assert done.returncode == 0, done.stderr
+    assert "and 60 more in regions.tsv" in done.stdout
+    assert done.stdout.count("Voxel-wise AXR cannot") <= 4
+    assert len(read_tsv(tmp_path / "o/regions.tsv")) == 100
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("krogh.runs.fexi.fit_scan", full)
+    with pytest.raises(InputError, match="free memory"):
+        run_here("fit", f"{place}_dwi.nii.gz", "-p", "human-bbb", "--out", tmp_path / "x")

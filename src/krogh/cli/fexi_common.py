@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["ProtocolSource", "progress_printer", "report"]
+from krogh.errors import InputError
+
+__all__ = ["ProtocolSource", "enough_memory", "progress_printer", "report"]
 
 ProtocolSource = Annotated[
     str, typer.Option("--protocol", "-p", help="Protocol: a .tsv, .bf/.bval/.tm or .mat file, or a preset such as human-bbb.")
@@ -35,6 +38,15 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turn running out of memory into one line that says what to do."""
+    try:
+        yield
+    except MemoryError:
+        raise InputError(what, got="more data than the free memory holds", hint="use a smaller mask, or larger voxels") from None
 
 
 def progress_printer(what: str, *, quiet: bool) -> Callable[[int, int], None] | None:

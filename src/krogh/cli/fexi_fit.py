@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from krogh.cli import options
-from krogh.cli.fexi_common import ProtocolSource, progress_printer, report
+from krogh.cli.fexi_common import ProtocolSource, enough_memory, progress_printer, report
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from krogh.runs.fexi import FexiMaps
 
 __all__ = ["register"]
+
+_MAX_ROWS = 40
 
 
 def register(fexi: typer.Typer) -> None:
@@ -89,11 +91,12 @@ def fit(
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
         return
-    result = fit_scan(
-        image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
-        region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
-        progress=progress_printer("voxels fitted", quiet=quiet),
-    )  # fmt: skip
+    with enough_memory(dwi.name):
+        result = fit_scan(
+            image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
+            region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
+            progress=progress_printer("voxels fitted", quiet=quiet),
+        )  # fmt: skip
     inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
     files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
     payload = _payload(result, out, files)
@@ -201,7 +204,7 @@ def _table(result: FexiMaps) -> list[str]:
     head = "region              voxels  " + "  ".join(f"{f'{p.label} ({p.unit})':24s}" for p in names) + "  k_ie (1/s)  P (um/s)"
     pooled = "pooled fits, 95 % profile intervals" if result.model.name == "axr" else "fits of the mean signal of each region, SD"
     lines = ["", pooled, head]
-    for r in result.regions:
+    for r in result.regions[:_MAX_ROWS]:
         cells = []
         for p in names:
             spread = _ends(r.low[p.name], r.high[p.name]) if p.name in r.low else f"+- {r.sd.get(p.name, math.nan):.2g}"
@@ -209,12 +212,23 @@ def _table(result: FexiMaps) -> list[str]:
         flag = "" if r.flag == Flag.OK else f"  [{r.flag.name}: {r.flag.sentence}]"
         tail = f"{r.values.get('kie', math.nan):10.3g}  {r.values.get('p', math.nan):8.3g}{flag}"
         lines.append("  ".join([f"{r.name[:18]:18s} {r.n_voxels:7d}", *cells, tail]))
+    if len(result.regions) > _MAX_ROWS:
+        lines.append(f"... and {len(result.regions) - _MAX_ROWS} more in regions.tsv")
     snr = "unknown" if result.snr is None else f"{result.snr:.0f}"
     noise = "" if result.noise_sd is None else f" ({result.noise_sd:.3g}, {result.noise_source})"
     counts = ", ".join(f"{count:,} {name.lower().replace('_', ' ')}" for name, count in result.counts.items() if count)
     vessels = f"v_b {result.settings['blood_fraction']:g}, capillary radius {result.settings['radius_m'] * 1e6:g} um (stated)"
-    lines += ["", f"SNR {snr}, noise SD{noise or ' unknown'}; {vessels}", f"voxels: {counts}", *result.notes]
+    lines += ["", f"SNR {snr}, noise SD{noise or ' unknown'}; {vessels}", f"voxels: {counts}", *_short(result.notes)]
     return [*lines, "Research software: not for diagnosis or dosing."]
+
+
+def _short(notes: tuple[str, ...]) -> list[str]:
+    """Return the notes, of the many that say the same of different regions the first four."""
+    same = [note for note in notes if note.startswith("Voxel-wise")]
+    kept = [note for note in notes if note not in same[4:]]
+    if len(same) > 4:
+        kept.append(f"The same holds in {len(same) - 4} more regions: see axr_sd_one_voxel in regions.tsv.")
+    return kept
 
 
 def _payload(result: FexiMaps, out: Path, files: list[str]) -> dict[str, Any]:

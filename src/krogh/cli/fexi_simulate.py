@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from krogh.cli import options
-from krogh.cli.fexi_common import report
+from krogh.cli.fexi_common import enough_memory, report
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -88,12 +88,13 @@ def simulate(
     job = _Job(plan, Noise(snr or None, noise, coils), np.random.default_rng(seed), config)  # type: ignore[arg-type]
     if phantom is not None and (tissue_list is not None or uniform):
         raise UsageError("--phantom", got="also --list or --uniform", expected="one source of tissues")
-    if phantom is not None:
-        built, note = _build(job, phantom, voxel, lesion, lesion_k, relaxation)
-        lines = _tissue_lines(built, note)
-        work = _phantom_work(job, built, noise_map)
-    else:
-        work, lines = _voxel_work(job, model, tissue_list, uniform or [], voxels)
+    with enough_memory("the simulation"):
+        if phantom is not None:
+            built, note = _build(job, phantom, voxel, lesion, lesion_k, relaxation)
+            lines = _tissue_lines(built, note)
+            work = _phantom_work(job, built, noise_map)
+        else:
+            work, lines = _voxel_work(job, model, tissue_list, uniform or [], voxels)
     if dry_run:
         report({"dry_run": True, "config": config}, [*lines, "dry run: nothing written"], as_json=as_json)
         return

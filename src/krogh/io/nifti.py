@@ -161,11 +161,13 @@ def read_labels(path: str | Path, reference: Image) -> NDArray[np.int32]:
     Raises
     ------
     InputError
-        If the grid differs, a value is no whole number from 0 to 2^31 - 1, or every label is 0.
+        If the grid differs, a value is no whole number from 0 to 2^24 (which float32 holds exactly), or every label is 0.
     """
     values = _same_grid(read_image(path), reference, "labels")
-    if not np.isfinite(values).all() or (values != np.rint(values)).any() or (values < 0).any() or (values >= 2**31).any():
-        raise InputError(f"labels {Path(path).name}", got="values that are no labels", expected="whole numbers >= 0, 0 outside")
+    if not np.isfinite(values).all() or (values != np.rint(values)).any() or (values < 0).any() or (values > 2**24).any():
+        raise InputError(
+            f"labels {Path(path).name}", got="values that are no labels", expected="whole numbers from 0 (outside) to 16777216"
+        )
     labels = values.astype(np.int32)
     if not labels.any():
         raise InputError(f"labels {Path(path).name}", got="only 0", expected="at least one labelled voxel")
