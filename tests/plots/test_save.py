@@ -13,8 +13,10 @@ from matplotlib.image import imread
 from PIL import Image
 
 from krogh.errors import OutputError
+from krogh.io.store import open_results, write_results
+from krogh.plots.routes import draw_routes
 from krogh.plots.save import file_stem, save_figures
-from krogh.plots.style import NOTICE
+from krogh.plots.style import NOTICE, Picture
 
 
 @pytest.mark.parametrize("geometry", ["slab", "cylinder"])
@@ -36,6 +38,12 @@ def test_caption_travels_inside_the_file(slab: xr.Dataset, tmp_path: Path) -> No
     path = save_figures(slab.isel(compound=[0]), tmp_path)[0]
     with Image.open(path) as picture:
         assert picture.info["Description"].endswith(NOTICE)
+
+
+def test_a_stored_run_can_be_drawn_again(slab: xr.Dataset, tmp_path: Path) -> None:
+    write_results(slab.isel(compound=[0, 1, 2]), tmp_path)
+    names = [p.name for p in save_figures(open_results(tmp_path), tmp_path / "pictures")]
+    assert names[-1] == "levodopa_vs_dopamine.png"
 
 
 def test_no_comparison_without_both(slab: xr.Dataset, tmp_path: Path) -> None:
@@ -74,11 +82,20 @@ def test_users_settings_are_left_alone(slab: xr.Dataset, tmp_path: Path) -> None
     assert dict(mpl.rcParams) == before
 
 
+def test_notebook_and_vector_graphics(slab: xr.Dataset, tmp_path: Path) -> None:
+    figure = draw_routes(slab)
+    assert isinstance(figure, Picture)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    for name in ("routes.pdf", "routes.svg"):
+        figure.savefig(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 5000
+
+
 def test_pyplot_is_never_imported() -> None:
     code = (
         "import sys, krogh; from krogh.plots import comparison, save, timecourse;"
         "r = krogh.simulate('caffeine', cells=16, duration='1 min');"
-        "[f.canvas.draw() for f in (r.plot.timecourse(), r.plot.section(), r.plot.routes())];"
+        "[f._repr_png_() for f in (r.plot.timecourse(), r.plot.section(), r.plot.routes())];"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from krogh.plots.comparison import draw_comparison
 from krogh.plots.routes import draw_routes
 from krogh.plots.section import draw_section
-from krogh.plots.style import house_style
 from krogh.plots.timecourse import draw_timecourse
 
 if TYPE_CHECKING:
@@ -74,7 +73,6 @@ def save_figures(ds: xr.Dataset, folder: Path, *, most_sections: int = 24) -> li
 
 def _write(figure: Figure, path: Path) -> Path:
     """Write one picture with its caption inside the file."""
-    with house_style():
-        figure.savefig(path, metadata={"Title": path.stem, "Description": str(figure.get_label())})
+    figure.savefig(path, metadata={"Title": path.stem, "Description": str(figure.get_label())})
     figure.clear()
     return path

@@ -5,6 +5,7 @@ Pictures are built from :class:`matplotlib.figure.Figure` with the Agg canvas al
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-__all__ = ["CURVES", "GREY", "MAP", "NOTICE", "Curve", "house_style", "legend_on_top", "legend_rows", "new_figure"]
+__all__ = ["CURVES", "GREY", "MAP", "NOTICE", "Curve", "Picture", "house_style", "legend_on_top", "legend_rows", "new_figure"]
 
 NOTICE = "Research software: not for diagnosis or dosing."
 #: Perceptually uniform and safe for colour-blind readers.
@@ -62,6 +63,20 @@ def house_style() -> Iterator[None]:
         yield
 
 
+class Picture(Figure):
+    """Keep the package's style when it is saved, and show itself in a notebook although pyplot is not used."""
+
+    def savefig(self, fname: Any, *args: Any, **kwargs: Any) -> None:
+        """Write the picture; see :meth:`matplotlib.figure.Figure.savefig`."""
+        with house_style():
+            super().savefig(fname, *args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        target = io.BytesIO()
+        self.savefig(target, format="png", dpi=100)
+        return target.getvalue()
+
+
 def new_figure(width_in: float, height_in: float, title: str, caption: str, *, legend_rows: int = 0) -> Figure:
     """Return a figure with title, a caption that stands alone, the notice, and room for a legend under the title.
 
@@ -72,7 +87,7 @@ def new_figure(width_in: float, height_in: float, title: str, caption: str, *, l
     head = _TITLE_IN + _LEGEND_IN * legend_rows
     total = head + height_in + foot
     inside = (0.005, foot / total, 0.99, height_in / total)
-    figure = Figure(figsize=(width_in, total), layout=ConstrainedLayoutEngine(rect=inside, w_pad=0.06, h_pad=0.06))
+    figure = Picture(figsize=(width_in, total), layout=ConstrainedLayoutEngine(rect=inside, w_pad=0.06, h_pad=0.06))
     FigureCanvasAgg(figure)
     figure.text(0.012, 1 - 0.12 / total, title, fontsize=12, fontweight="bold", va="top", gid="title")
     step = _LINE_IN / total
