@@ -1,0 +1,146 @@
+"""``krogh fexi benchmark``: what each estimator makes of the origin experiment, beside the bound and the floor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from krogh.cli import options
+from krogh.cli.fexi_common import progress_printer, report
+
+if TYPE_CHECKING:
+    from krogh.fexi.benchmark import BenchmarkResult
+
+__all__ = ["register"]
+
+
+def register(fexi: typer.Typer) -> None:
+    """Add the command to `fexi`."""
+    fexi.command("benchmark")(benchmark)
+
+
+def benchmark(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the table and the pictures; default: print only.")
+    ] = None,
+    estimators: Annotated[
+        str, typer.Option("--estimators", help="Which, separated by commas.")
+    ] = "constant,nlls,rician,nlls27,bayes",
+    voxels: Annotated[int, typer.Option("--voxels", help="Voxels of the test set.", min=100)] = 10_000,
+    snr: Annotated[float, typer.Option("--snr", help="SNR of the unfiltered b = 0 volume.")] = 50.0,
+    slow: Annotated[int, typer.Option("--slow-voxels", help="Voxels for nlls27.", min=10)] = 100,
+    threads: options.Threads = 0,
+    seed: options.Seed = 0,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run every estimator on the origin experiment and print error, bias and spread beside the bound and the floor."""
+    import os
+
+    from krogh.fexi.benchmark import benchmark as run
+    from krogh.fexi.benchmark import draw_test_set
+    from krogh.io.folder import check_output
+
+    started = datetime.now(UTC)
+    if out is not None:
+        check_output(out, overwrite=overwrite)
+    names = [name.strip() for name in estimators.split(",") if name.strip()]
+    _check_names(names)
+    progress = progress_printer("estimators", quiet=quiet)
+    limits = {"nlls27": slow, "bayes": 4000}
+    result = run(
+        names,
+        test_set=draw_test_set(voxels, snr=snr, seed=seed),
+        limits=limits,
+        threads=threads or os.cpu_count() or 1,
+        progress=progress,
+    )
+    rows = _score_rows(result)
+    lines = _score_lines(result, rows)
+    config = {"estimators": names, "voxels": voxels, "snr": snr, "seed": seed}
+    payload: dict[str, Any] = {"scores": rows, "config": config}
+    if out is not None:
+        payload["files"] = _write_benchmark(out, result, rows, config, started, overwrite=overwrite)
+        lines += ["", f"written to {out}:", *(f"  {name}" for name in payload["files"])]
+    report(payload, lines, as_json=as_json)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    from krogh.errors import UsageError, nearest
+    from krogh.fexi.estimators import ESTIMATORS
+
+    known = [*(n for n in ESTIMATORS if n != "pooled"), "constant", "bayes"]
+    for name in names:
+        if name not in known:
+            raise UsageError("--estimators", got=repr(name), expected="a voxel-wise estimator", hint=nearest(name, known))
+
+
+def _score_rows(result: BenchmarkResult) -> list[dict[str, Any]]:
+    from krogh.runs.fexi_parameters import shown
+
+    rows = []
+    for score in result.scores:
+        for j, field in enumerate(result.parameter_names):
+            p = shown(field)
+            u = p.si_per_unit
+            rows.append({
+                "estimator": score.name, "parameter": p.name, "unit": p.unit, "voxels": int(score.rows.size),
+                "mse": float(score.mse[j] / u**2), "bias": float(score.bias[j] / u), "variance": float(score.variance[j] / u**2),
+                "correlation": float(score.correlation[j]), "share_on_bound": float(score.share_on_bound),
+                "seconds_per_voxel": float(score.seconds_per_voxel), "crlb_sd_median": float(result.crlb_sd[j] / u),
+                "population_variance": float(result.population_variance[j] / u**2),
+            })  # fmt: skip
+    return rows
+
+
+def _score_lines(result: BenchmarkResult, rows: list[dict[str, Any]]) -> list[str]:
+    test = result.test_set
+    lines = [
+        f"{test.truth.shape[0]:,} voxels, ADC 0.1-4 um2/ms, sigma 0-0.8, AXR 0.1-20 1/s uniform, {test.protocol.n_volumes} "
+        f"volumes, S0 = 1 known, Rician noise, SNR {test.snr:g}, seed {test.seed}",
+        "",
+        "estimator  voxels   MSE: ADC   sigma     AXR   bias: ADC   sigma     AXR   variance: AXR   r(AXR)  on bound  ms/voxel",
+    ]
+    for name in dict.fromkeys(row["estimator"] for row in rows):
+        adc, sigma, axr = (row for row in rows if row["estimator"] == name)
+        lines.append(
+            f"{name:9s}  {axr['voxels']:6d}  {adc['mse']:9.4f} {sigma['mse']:7.4f} {axr['mse']:7.2f}  "
+            f"{adc['bias']:+10.4f} {sigma['bias']:+7.4f} {axr['bias']:+7.2f}  {axr['variance']:14.2f}  "
+            f"{axr['correlation']:7.2f}  {100 * axr['share_on_bound']:6.0f} %  "
+            f"{1e3 * axr['seconds_per_voxel']:8.4f}"
+        )
+    axr = rows[2]
+    lines += [
+        "",
+        "variance: spread over repeated noise at a fixed truth, averaged over truths (not the spread of the truth).",
+        f"Cramer-Rao SD of AXR for an unbiased estimator, median over voxels: {axr['crlb_sd_median']:.2f} 1/s "
+        f"(variance {axr['crlb_sd_median'] ** 2:.1f}); variance of the true AXR: {axr['population_variance']:.1f}.",
+    ]
+    if any(row["estimator"] == "bayes" for row in rows):
+        floor = next(r for r in rows if r["estimator"] == "bayes" and r["parameter"] == "axr")["mse"]
+        lines.append(
+            f"No estimator can have an AXR MSE below {floor:.1f} on this set (posterior mean under the true prior). "
+            "A published 0.331 for least squares cannot come from such data."
+        )
+    return lines
+
+
+def _write_benchmark(
+    out: Path, result: BenchmarkResult, rows: list[dict[str, Any]], config: dict[str, Any], started: datetime, *, overwrite: bool
+) -> list[str]:
+    from krogh.io.bids import write_tsv
+    from krogh.io.folder import output_folder
+    from krogh.io.provenance import write_run_record
+    from krogh.plots.fexi_benchmark import draw_benchmark
+
+    with output_folder(out, overwrite=overwrite) as scratch:
+        write_tsv(scratch / "scores.tsv", rows)
+        files = [scratch / "scores.tsv", *draw_benchmark(scratch / "figures", result)]
+        write_run_record(scratch, command=sys.argv[1:], config=config, started=started)
+        return [str(path.relative_to(scratch)) for path in files]
