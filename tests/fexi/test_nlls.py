@@ -51,7 +51,8 @@ def not_higher(cost, reference, data, rows):
 def test_cost_is_not_above_27_scipy_starts(snr, n):
     data = draw_test_set(n, snr=snr, seed=int(snr))
     cost = fit(data.signals, data.protocol).cost
-    assert not_higher(cost, scipy_costs(data, range(n)), data, slice(None)).mean() >= 0.999
+    higher = ~not_higher(cost, scipy_costs(data, range(n)), data, slice(None))
+    assert higher.sum() <= max(1, 0.001 * n)
 
 
 @pytest.mark.slow
@@ -82,6 +83,20 @@ def test_nlls27_is_the_same_fit():
     np.testing.assert_allclose(slow.theta()[same], fast.theta()[same], rtol=2e-3)
     np.testing.assert_allclose(slow.sd["adc_m2_s"][same], fast.sd["adc_m2_s"][same], rtol=1e-3)
     assert seen[-1] == (12, 12)
+
+
+def test_box_that_cuts_the_first_step_does_not_stop_the_descent():
+    """A Newton step cut by a bound may lead uphill; these draws once ended at the grid point where they began."""
+    data = draw_test_set(20_000, snr=50.0, seed=22)
+    found = fit(data.signals, data.protocol)
+    ok = (found.flag == Flag.OK) & (found.parameters["sigma"] > 0.9)
+    u, fixed, none = prepared(data)
+    low, high = axr_units(MODEL.bounds)
+    s0, gauss, room = np.empty(none.size), np.empty((3, 3)), workspace(u.shape[1], none.size)
+    for v, theta in zip(np.flatnonzero(ok), found.theta()[ok] * [1e9, 1, 1], strict=True):
+        cost = descend(u[v], *fixed, none, low, high, -1, theta * [1, 0.999, 1], s0, gauss, room)[0]
+        assert found.cost[v] <= cost * (1 + 1e-8) + 1e-15
+    assert ok.sum() > 100
 
 
 @pytest.mark.parametrize("name", ["bbb-crusher", "cell-type"])

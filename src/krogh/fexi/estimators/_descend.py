@@ -113,7 +113,13 @@ def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gaus
             for j in range(n):
                 gain -= 0.5 * step[i] * h[i, j] * step[j]
         if gain <= 1e-12 * cost + 1e-31 * scale:
-            return cost, True
+            cut = False
+            for i in range(n):
+                cut = cut or (free[i] and fixed[i])
+            if not cut or damping > 1e8:
+                return cost, True
+            damping = max(damping * 10.0, 1e-3)  # the box cut the step so that it no longer leads down: turn to the gradient
+            continue
         trial_cost = evaluate(u, b, sw, ptr, t, filtered, s0, trial, e, trial_s0, trial_grad, trial_newton, trial_gauss)
         if trial_cost < cost:
             cost = trial_cost

@@ -7,6 +7,9 @@ the series::
     f_s(x) = min over S0 of  sum_g (u_g - S0 e_g)^2,   e_g = sqrt(W_g) exp(-b_g x),  u_g = sqrt(W_g) y_g
 
 so gradient and Hessian are those of f_s times those of x_s. Units here: ms/um2, um2/ms, s.
+
+Numba's disk cache does not notice that a kernel in another file, called by a cached one, has changed: after editing a kernel,
+delete the ``*.nbi`` files of this folder's ``__pycache__``.
 """
 
 from __future__ import annotations
