@@ -129,8 +129,8 @@ def check_header(path: Path, where: str) -> CheckedHeader:
     from nibabel.nifti2 import Nifti2Header
 
     with open_stream(path) as stream:
-        start = _read_up_to(stream, 540)
         compressed = isinstance(stream, gzip.GzipFile)
+        start = _first_member(path) if compressed else stream.read(540)
     size = path.stat().st_size
     kind = Nifti2Header if start[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else Nifti1Header
     length = 540 if kind is Nifti2Header else 348
@@ -158,11 +158,10 @@ def check_header(path: Path, where: str) -> CheckedHeader:
     return checked
 
 
-def _read_up_to(stream: IO[bytes], count: int) -> bytes:
-    pieces = b""
-    while len(pieces) < count and (piece := stream.read(count - len(pieces))):
-        pieces += piece
-    return pieces
+def _first_member(path: Path) -> bytes:
+    """Return the first 540 bytes of the first member of a gzip file: one made of empty members is not followed to its end."""
+    with path.open("rb") as plain:
+        return zlib.decompressobj(wbits=31).decompress(plain.read(65536), 540)
 
 
 def _shape_and_type(header: Any, where: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -228,6 +227,10 @@ def _check_size(header: CheckedHeader, size: int, *, compressed: bool, where: st
     need = header.offset + header.n_bytes
     if compressed and need > _MAX_GZIP_RATIO * size:
         raise InputError(where, got=f"a header that claims {need:.3g} bytes in a gzip file of {size}", hint=_REPAIR)
+    if compressed and size > 1.02 * need + 65536:
+        raise InputError(
+            where, got=f"a gzip file of {size} bytes", expected=f"less than the {need} its header says", hint=_REPAIR
+        )
     if not compressed and size < need:
         raise InputError(where, got=f"{size} bytes", expected=f"{need} as its header says", hint=_REPAIR)
     if not compressed and size > need + SPARE_BYTES:
