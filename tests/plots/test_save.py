@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,9 +21,7 @@ from krogh.plots.style import NOTICE, Picture
 @pytest.mark.parametrize("geometry", ["slab", "cylinder"])
 def test_all_pictures_are_written_and_not_blank(geometry: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     data = request.getfixturevalue(geometry)
-    start = time.process_time()
     paths = save_figures(data, tmp_path / "new" / "pictures")
-    assert time.process_time() - start < 12.0  # 4 s on a quiet core
     names = {p.name for p in paths}
     sections = {f"section_{file_stem(str(n))}.png" for n in data.compound.values}
     assert names == sections | {"timecourse.png", "routes.png", "levodopa_vs_dopamine.png"}

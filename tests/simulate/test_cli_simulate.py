@@ -34,7 +34,9 @@ def one_line(err: str) -> str:
 
 def test_main_job_prints_a_table_and_writes_what_it_names(tmp_path, capsys):
     out = tmp_path / "run"
-    code, text, err = run(capsys, "levodopa", "dopamine", "caffeine", "--out", str(out), "--cells", "24", "--duration", "2 h", "--netcdf")
+    code, text, err = run(
+        capsys, "levodopa", "dopamine", "caffeine", "--out", str(out), "--cells", "24", "--duration", "2 h", "--netcdf"
+    )
     assert code == 0, err
     for word in ("levodopa", "dopamine (from levodopa)", "Kp,uu", "not for diagnosis or dosing", "LAT1"):
         assert word in text
@@ -191,7 +193,19 @@ def test_interrupt_leaves_earlier_results_and_no_scraps(tmp_path):
     short = [*FAST, "--out", str(out), "--overwrite"]
     assert subprocess.run(command("caffeine", *short), check=False, capture_output=True).returncode == 0
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
-    long = ["morphine", "levodopa", "--geometry", "cylinder", "--cells", "200", "--cells-along", "200", "--out", str(out), "--overwrite"]
+    long = [
+        "morphine",
+        "levodopa",
+        "--geometry",
+        "cylinder",
+        "--cells",
+        "200",
+        "--cells-along",
+        "200",
+        "--out",
+        str(out),
+        "--overwrite",
+    ]
     process = subprocess.Popen(command(*long), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(6)
     process.send_signal(signal.SIGINT)
@@ -236,8 +250,8 @@ def test_help_imports_no_heavy_library():
     "change",
     [
         ["--leak", "20"], ["--pericytes", "0.2"], ["--efflux", "P-gp=0"], ["--species", "rat"], ["--dose", "20 mg iv"],
-        ["--duration", "2 h"], ["--set", "morphine.fu_brain=0.2"], ["--set", "physiology.barrier_area=50 cm2/g"], ["--rtol", "1e-2"],
-        ["--cells", "40"], ["--method", "tr-bdf2"], ["--permeability-method", "in silico"], ["--set", "volumetric_efflux=true"],
+        ["--duration", "2 h"], ["--set", "morphine.fu_brain=0.2"], ["--set", "physiology.barrier_area=50 cm2/g"],
+        ["--rtol", "1e-2"], ["--cells", "40"], ["--method", "tr-bdf2"], ["--permeability-method", "in silico"], ["--set", "volumetric_efflux=true"],
         ["--geometry", "cylinder", "--cells-along", "4"], ["--method", "backward-euler", "--step", "20 s"],
     ],
 )  # fmt: skip
@@ -267,7 +281,9 @@ def test_config_file_set_and_options_have_their_order(tmp_path, capsys):
     path = tmp_path / "run.toml"
     path.write_text('compounds = ["caffeine"]\nduration = "3 h"\ncells = 32\n[physiology]\ncapillary_radius = "2 um"\n')
     out = tmp_path / "o"
-    code, _, err = run(capsys, "--config", str(path), "--set", "duration=2 h", "--duration", "1 h", "--out", str(out), "--no-pictures", "--quiet")
+    code, _, err = run(
+        capsys, "--config", str(path), "--set", "duration=2 h", "--duration", "1 h", "--out", str(out), "--no-pictures", "--quiet"
+    )
     assert code == 0, err
     config = json.loads((out / "run.json").read_text())["config"]
     assert config["duration"] == "1 h"
@@ -297,7 +313,17 @@ def test_own_compound_from_a_file(tmp_path, capsys):
         'name = "mydrug"\nmolar_mass = "300 g/mol"\npermeability = "100 nm/s"\npermeability_basis = "apparent"\n'
         "[fu_plasma]\nhuman = 0.2\n[fu_brain]\nhuman = 0.1\n"
     )
-    arguments = ["mydrug", "--compound-file", str(path), "--dose", "1 uM constant", "--out", str(tmp_path / "own"), *FAST, "--json"]
+    arguments = [
+        "mydrug",
+        "--compound-file",
+        str(path),
+        "--dose",
+        "1 uM constant",
+        "--out",
+        str(tmp_path / "own"),
+        *FAST,
+        "--json",
+    ]
     code, text, err = run(capsys, *arguments)
     assert code == 0, err
     assert json.loads(text)["compounds"][0]["permeability_m_s"] == pytest.approx(1e-7, rel=0.02)

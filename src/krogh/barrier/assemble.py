@@ -79,8 +79,10 @@ def prepare(compound: Compound, physiology: Physiology, state: BarrierState, *, 
     ]
     measured = _measured(compound, method, carried=any(t.route != "efflux" for t in usable))
     passive = crossing(compound, physiology, measured)
+    total, borrowed = _brain_volume(compound, physiology)
+    notes += [borrowed] if borrowed else []
     return Member(
-        compound, physiology, state, passive, measured, _cell_capacity(compound, physiology, passive),
+        compound, physiology, state, passive, measured, _cell_capacity(total, physiology, passive),
         carriers=tuple(t for t in usable if t.route == "carrier"), pumps=tuple(t for t in usable if t.route == "efflux"),
         vesicles=tuple(t for t in usable if t.route in ("receptor", "adsorptive")), notes=(*passive.notes, *notes),
     )  # fmt: skip
@@ -102,11 +104,24 @@ def _measured(compound: Compound, method: str | None, *, carried: bool) -> Perme
                      hint=f"e.g. --set {compound.name}.permeability='25 nm/s' with .permeability_basis=apparent")  # fmt: skip
 
 
-def _cell_capacity(compound: Compound, physiology: Physiology, passive: Crossing) -> float:
-    """Return kappa of the cells from V_u = alpha + (1 - alpha) kappa trapping, with V_u = 1/fu_brain where only that is known."""
+def _brain_volume(compound: Compound, physiology: Physiology) -> tuple[float, str | None]:
+    """Return Vu,brain per tissue volume, and a note where another species had to lend its value.
+
+    Where a species has neither Vu,brain nor fu,brain, that of another one serves: brain binding hardly depends on the species
+    (Di 2011, Drug Metab Dispos 39:1270; recalled).
+    """
     species = physiology.species
-    volume = compound.vu_brain_m3_kg.get(species)
-    total = volume.value * physiology.tissue_density_kg_m3.value if volume else 1.0 / compound.need("fu_brain", species).value
+    for source in (species, *sorted({*compound.vu_brain_m3_kg, *compound.fu_brain} - {species})):
+        note = None if source == species else f"brain binding of the {source} taken for the {species}"
+        if source in compound.vu_brain_m3_kg:
+            return compound.vu_brain_m3_kg[source].value * physiology.tissue_density_kg_m3.value, note
+        if source in compound.fu_brain:
+            return 1.0 / compound.fu_brain[source].value, note
+    return 1.0 / compound.need("fu_brain", species).value, None
+
+
+def _cell_capacity(total: float, physiology: Physiology, passive: Crossing) -> float:
+    """Return kappa of the cells from V_u = alpha + (1 - alpha) kappa trapping, with V_u = 1/fu_brain where only that is known."""
     alpha = physiology.interstitial_fraction.value
     trapping = passive.permeant_interstitium / passive.permeant_cell
     return max(total - alpha, 0.0) / ((1.0 - alpha) * trapping)
