@@ -19,6 +19,7 @@ __all__ = [
     "ps_from_permeability",
     "residence_time",
     "series",
+    "solubility_diffusion",
 ]
 
 
@@ -103,3 +104,26 @@ def crone_renkin_extraction(ps_m3_s_kg: float, flow_m3_s_kg: float, fu_plasma: f
     if flow_m3_s_kg == 0:
         return 1.0
     return -math.expm1(-fu_plasma * ps_m3_s_kg / flow_m3_s_kg)
+
+
+def solubility_diffusion(partition: float, diffusivity_m2_s: float, thickness_m: float) -> float:
+    """Return P = K D_m / d [m/s] of a lipid sheet.
+
+    Parameters
+    ----------
+    partition : float
+        Membrane/water partition coefficient of the permeant form.
+    diffusivity_m2_s : float
+        Diffusivity inside the membrane [m2/s].
+    thickness_m : float
+        Thickness of the membrane [m], > 0; about 4e-9 m for one bilayer.
+
+    References
+    ----------
+    Overton's rule; see Diamond & Katz 1974, J Membrane Biol 17:121.
+    """
+    if not thickness_m > 0:
+        raise InputError("thickness_m", got=thickness_m, expected="a thickness > 0 m")
+    if partition < 0 or diffusivity_m2_s < 0:
+        raise InputError("partition, diffusivity_m2_s", got=f"{partition}, {diffusivity_m2_s}", expected="values >= 0")
+    return partition * diffusivity_m2_s / thickness_m

@@ -199,3 +199,15 @@ def test_any_toml_gives_a_compound_or_our_error(text):
         return
     with accepted_or_refused():
         compound_from_mapping(table)
+
+
+def test_solubility_diffusion_gives_a_permeability():
+    sheet = {"partition": 2.0, "membrane_diffusivity": "1e-12 m2/s", "membrane_thickness": "4 nm"}
+    words = {"basis": "intrinsic", "method": "solubility-diffusion", "species": "in silico"}
+    table = {"name": "x", "permeability": [{**sheet, **words}]}
+    held = compound_from_mapping(table, where="x.toml").permeabilities[0]
+    assert held.p_m_s.value == pytest.approx(5e-4)
+    assert held.p_m_s.status == "C"
+    assert "K 2" in held.p_m_s.source
+    with pytest.raises(InputError, match="one of them"):
+        compound_from_mapping({**table, "permeability": [{**table["permeability"][0], "value": 1}]}, where="x.toml")

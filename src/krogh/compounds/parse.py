@@ -13,6 +13,7 @@ from krogh.compounds import schema
 from krogh.compounds.compound import Basis, Compound, Metabolism, Permeability, PlasmaPK, Transporter, Value
 from krogh.compounds.values import STATUSES, Kind, check_keys, read_choice, read_table, read_text, read_value
 from krogh.errors import InputError
+from krogh.permeability import solubility_diffusion
 
 __all__ = ["compound_from_mapping", "concentration_kind", "read_parameter", "read_permeability", "read_pk_entry"]
 
@@ -55,6 +56,8 @@ def read_permeability(raw: object, where: str, basis: object = None) -> Permeabi
     table = read_table(raw, where)
     check_keys(table, schema.PERMEABILITY_KEYS, where)
     _required(table, where, "basis", "method", "species")
+    if "partition" in table:
+        table = _sheet(table, where)
     kind = schema.VELOCITY
     if "surface" in table:
         kind = _with(kind, clearance_per_mass=1.0 / read_value(table["surface"], schema.SURFACE, f"{where}.surface").value)
@@ -62,6 +65,17 @@ def read_permeability(raw: object, where: str, basis: object = None) -> Permeabi
     chosen = read_choice(table["basis"], _BASES, f"{where}.basis")
     method, species = (read_text(table[k], f"{where}.{k}") for k in ("method", "species"))
     return Permeability(read_value(number, kind, where), chosen, method, species)  # type: ignore[arg-type]
+
+
+def _sheet(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the table with P = K D_m / d in place of the three numbers of solubility-diffusion."""
+    if "value" in table:
+        raise InputError(where, got="a value and a partition", expected="one of them")
+    _required(table, where, *schema.SHEET)
+    k, d, thickness = (read_value(table[key], kind, f"{where}.{key}").value for key, kind in schema.SHEET.items())
+    rest = {key: v for key, v in table.items() if key not in schema.SHEET}
+    source = f"K D_m / d with K {k:g}, D_m {d:g} m2/s, d {thickness:g} m"
+    return {"source": source, "status": "C"} | rest | {"value": solubility_diffusion(k, d, thickness), "unit": "m/s"}
 
 
 def read_parameter(key: str, raw: object, where: str) -> Value:

@@ -13,6 +13,7 @@ __all__ = [
     "PK",
     "PK_KEYS",
     "SCALARS",
+    "SHEET",
     "SPECIES",
     "TRANSPORTER_KEYS",
 ]
@@ -60,7 +61,13 @@ COMPOUND_KEYS = (
     "metabolism",
     "pk",
 )
-PERMEABILITY_KEYS = ("value", "unit", "source", "status", "low", "high", "surface", "basis", "method", "species")
+#: Solubility-diffusion K D_m / d, in place of a value: key -> accepted numbers
+SHEET: dict[str, Kind] = {
+    "partition": RATIO,
+    "membrane_diffusivity": Kind(("diffusivity",)),
+    "membrane_thickness": Kind(("length",), open_low=True),
+}
+PERMEABILITY_KEYS = ("value", "unit", "source", "status", "low", "high", "surface", "basis", "method", "species", *SHEET)
 TRANSPORTER_KEYS = ("name", "route", "substrate", "side", "source", "status", "km", "vmax", "competitors", "parameters")
 METABOLISM_KEYS = ("enzyme", "location", "rate", "km", "product")
 

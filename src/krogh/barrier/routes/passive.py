@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from krogh.barrier.routes.base import Flux
-from krogh.errors import InputError
+from krogh.permeability import solubility_diffusion
 
 __all__ = ["Passive", "solubility_diffusion"]
 
@@ -34,26 +34,3 @@ class Passive:
         d_blood = self.permeability_m_s * self.permeant_blood + 0.0 * u_blood
         d_brain = self.permeability_m_s * self.permeant_brain + 0.0 * u_brain
         return Flux(d_blood * u_blood, d_brain * u_brain, d_blood, -d_brain)
-
-
-def solubility_diffusion(partition: float, diffusivity_m2_s: float, thickness_m: float) -> float:
-    """Return P = K D_m / d [m/s] of a lipid sheet.
-
-    Parameters
-    ----------
-    partition : float
-        Membrane/water partition coefficient of the permeant form.
-    diffusivity_m2_s : float
-        Diffusivity inside the membrane [m2/s].
-    thickness_m : float
-        Thickness of the membrane [m], > 0; about 4e-9 m for one bilayer.
-
-    References
-    ----------
-    Overton's rule; see Diamond & Katz 1974, J Membrane Biol 17:121.
-    """
-    if not thickness_m > 0:
-        raise InputError("thickness_m", got=thickness_m, expected="a thickness > 0 m")
-    if partition < 0 or diffusivity_m2_s < 0:
-        raise InputError("partition, diffusivity_m2_s", got=f"{partition}, {diffusivity_m2_s}", expected="values >= 0")
-    return partition * diffusivity_m2_s / thickness_m
