@@ -252,7 +252,8 @@ def test_help_imports_no_heavy_library():
         ["--leak", "20"], ["--pericytes", "0.2"], ["--efflux", "P-gp=0"], ["--species", "rat"], ["--dose", "20 mg iv"],
         ["--duration", "2 h"], ["--set", "morphine.fu_brain=0.2"], ["--set", "physiology.barrier_area=50 cm2/g"],
         ["--rtol", "1e-2"], ["--cells", "40"], ["--method", "tr-bdf2"], ["--permeability-method", "in silico"],
-        ["--set", "volumetric_efflux=true"], ["--geometry", "cylinder", "--cells-along", "4"], ["--method", "backward-euler", "--step", "20 s"],
+        ["--set", "volumetric_efflux=true"],
+        ["--geometry", "cylinder", "--cells-along", "4"], ["--method", "backward-euler", "--step", "20 s"],
     ],
 )  # fmt: skip
 def test_every_option_changes_the_result(tmp_path, capsys, change):
