@@ -36,14 +36,19 @@ def chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain,
         for j in range(n_leaf):  # leaf row: diagonal x_leaf - gh slope_tail x_parent
             e = n_chain - 1 + j
             leaf, parent = n_chain + j, tail[e]
+            if diagonal[leaf] == 0.0:
+                diagonal[leaf] = 1.0
             factor = gh * slope_head[r, e] / diagonal[leaf]
             diagonal[parent] -= factor * gh * slope_tail[r, e]
             step[r, parent] += factor * step[r, leaf]
         for i in range(n_chain - 1, 0, -1):  # from the tissue towards the blood
+            if diagonal[i] == 0.0:
+                diagonal[i] = 1.0
             factor = gh * slope_head[r, i - 1] / diagonal[i]
             diagonal[i - 1] -= factor * gh * slope_tail[r, i - 1]
             step[r, i - 1] += factor * step[r, i]
-        step[r, 0] /= diagonal[0]
+        if diagonal[0] != 0.0:
+            step[r, 0] /= diagonal[0]
         for i in range(1, n_chain):
             step[r, i] = (step[r, i] + gh * slope_tail[r, i - 1] * step[r, i - 1]) / diagonal[i]
         for j in range(n_leaf):
@@ -66,6 +71,8 @@ def _solve_small(matrix, rhs) -> None:  # type: ignore[no-untyped-def]
                 matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
             for j in range(columns):
                 rhs[k, j], rhs[pivot, j] = rhs[pivot, j], rhs[k, j]
+        if matrix[k, k] == 0.0:
+            matrix[k, k] = 1.0
         for i in range(k + 1, n):
             f = matrix[i, k] / matrix[k, k]
             for j in range(k, n):
