@@ -112,7 +112,7 @@ def descend(u, b, sw, ptr, t, filtered, s0, low, high, held, theta, s0_out, gaus
             gain -= grad[i] * step[i]
             for j in range(n):
                 gain -= 0.5 * step[i] * h[i, j] * step[j]
-        if gain <= 1e-12 * cost + 1e-31 * scale:
+        if gain <= 1e-10 * cost + 1e-31 * scale:
             cut = False
             for i in range(n):
                 cut = cut or (free[i] and fixed[i])

@@ -100,6 +100,33 @@ def _heights(target, weight, rests, low, high, adcs, sigmas, height):  # type: i
 
 
 @njit(**JIT)
+def _sums(target, weight, t, filtered, rate, low, high):  # type: ignore[no-untyped-def]
+    """Return the best (ADC, sigma) and the cost of the parabolas at one AXR."""
+    a11 = a12 = a22 = r1 = r2 = 0.0
+    for s in range(target.size):
+        rest = math.exp(-rate * t[s]) if filtered[s] else 0.0
+        a11 += weight[s]
+        r1 += weight[s] * target[s]
+        a12 -= weight[s] * rest
+        a22 += weight[s] * rest * rest
+        r2 -= weight[s] * rest * target[s]
+    return _valley(a11, a12, a22, r1, r2, low, high)
+
+
+@njit(**JIT)
+def _between(target, weight, t, filtered, low, high, rates, height, i, theta):  # type: ignore[no-untyped-def]
+    """Move theta from node i of the grid to the bottom of the parabola through its height and its neighbours'."""
+    left, right = rates[i] - rates[i - 1], rates[i + 1] - rates[i]
+    up, down = (height[i + 1] - height[i]) / right, (height[i - 1] - height[i]) / left
+    bend = (up + down) / (left + right)
+    if bend > 0.0:
+        rate = rates[i] - 0.5 * (up * left - down * right) / (bend * (left + right))
+        adc, sigma, found = _sums(target, weight, t, filtered, rate, low, high)
+        if found < height[i]:
+            theta[0], theta[1], theta[2] = adc, sigma, rate
+
+
+@njit(**JIT)
 def _better_rate(u, b, sw, ptr, t, s0, adc, rests, e):  # type: ignore[no-untyped-def]
     """Return the grid index of the AXR at which sigma, now 0, would most like to be positive, or -1 if at none."""
     steepest, where = 0.0, -1
@@ -153,6 +180,8 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
             if (i > 0 and height[i - 1] <= height[i]) or (i < n_rates - 1 and height[i + 1] < height[i]):
                 continue
             theta[0], theta[1], theta[2] = adcs[i], sigmas[i], rates[i]
+            if 0 < i < n_rates - 1:
+                _between(target, weight, t, filtered, low, high, rates, height, i, theta)
             cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss, room)
             if theta[1] <= 0.0 <= low[1]:  # sigma = 0 hides AXR
                 where = _better_rate(u, b, sw, ptr, t, known, theta[0], rests, e)
@@ -160,7 +189,7 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
                     theta[1], theta[2] = 0.02, rates[where]
                     cost, good = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, theta, trial_s0, gauss, room)
             elif theta[2] >= high[2] and height[n_rates - 2] < height[n_rates - 1] + 0.1 * cost:  # a second valley just below?
-                edge[:] = theta
+                edge[0], edge[1] = theta[0], theta[1]
                 edge[2] = low[2] + 0.75 * (high[2] - low[2])
                 lower, fine = descend(u, b, sw, ptr, t, filtered, known, low, high, -1, edge, edge_s0, edge_gauss, room)
                 if lower < cost:
@@ -168,6 +197,11 @@ def search(signals, b, sw, ptr, t, filtered, s0, low, high, rates, rests, out, s
                     theta[:], gauss[:], trial_s0[:] = edge, edge_gauss, edge_s0
             if cost < cost_out[v]:
                 cost_out[v], state_out[v] = cost, 0 if good else 1
-                out[v], s0_out[v], best_gauss[:] = theta, trial_s0, gauss
+                for p in range(3):
+                    out[v, p] = theta[p]
+                    for q in range(3):
+                        best_gauss[p, q] = gauss[p, q]
+                for s in range(n_series):
+                    s0_out[v, s] = trial_s0[s]
         if not _spread(best_gauss, low, high, sd_out[v]) and state_out[v] == 0:
             state_out[v] = 2
