@@ -73,9 +73,11 @@ def read_plasma_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
         If the header has no units, or a row is not two numbers; the message names the line.
     """
     where = path.name
-    rows = [
-        r for r in csv.reader(io.StringIO(read_text_file(path, what="a CSV file"))) if r and not r[0].lstrip().startswith("#")
-    ]
+    text = read_text_file(path, what="a CSV file")
+    try:
+        rows = [r for r in csv.reader(io.StringIO(text, newline=None)) if r and not r[0].lstrip().startswith("#")]
+    except csv.Error as error:
+        raise InputError(where, got=f"no CSV ({error})", expected="two columns, e.g. 'time [h],concentration [uM]'") from None
     if not rows or len(rows[0]) < 2:
         raise InputError(where, got="no header", expected="two columns, e.g. 'time [h],concentration [uM]'")
     factors = [_factor(cell, dimension, where) for cell, dimension in zip(rows[0], ("time", "concentration"), strict=False)]

@@ -103,11 +103,10 @@ def build_config(
     """
     table: dict[str, Any] = {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in base.items()}
     given = {k: v for k, v in (options or {}).items() if v is not None}
-    compounds = given.get("compounds") or table.get("compounds") or ()
-    if isinstance(compounds, str):
-        compounds = (compounds,)
-    table["compounds"] = list(compounds)
-    _apply_set(table, settings, list(compounds))
+    compounds = given.get("compounds") or table.get("compounds") or []
+    table["compounds"] = [compounds] if isinstance(compounds, str) else compounds
+    names = [c for c in table["compounds"] if isinstance(c, str)] if isinstance(table["compounds"], (list, tuple)) else []
+    _apply_set(table, settings, names)
     table.update(given)
     try:
         return SimulateConfig(**table)
