@@ -57,10 +57,10 @@ def _interrupted() -> int:
     return _fail(InterruptedRunError("interrupted", hint="finished results are intact; run the command again"))
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(arguments: list[str]) -> int:
     """Run the command line; every way out is an exit code."""
     try:
-        code: Any = app(args=arguments, standalone_mode=False)
+        code: Any = app(args=arguments, standalone_mode=False, obj={"command": arguments})
     except KroghError as error:
         return _fail(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -89,5 +89,5 @@ def main(arguments: list[str] | None = None) -> None:
     # a batch system stops a job with SIGTERM: leave as after Ctrl-C, with temporary files removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "--debug" in given:
-        sys.exit(app(args=given, standalone_mode=True))
+        sys.exit(app(args=given, standalone_mode=True, obj={"command": given}))
     sys.exit(_run(given))

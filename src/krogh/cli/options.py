@@ -44,6 +44,12 @@ def check_device(device: str, *, cuda: bool) -> str:
     return "cpu" if not cuda else device
 
 
+def command_line(context: typer.Context) -> list[str]:
+    """Return the arguments that this run was started with, for its record."""
+    held = context.find_root().obj
+    return list(held["command"]) if held else []
+
+
 @contextlib.contextmanager
 def progress(labels: Sequence[str], *, quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """Yield a function (label, share done) that shows progress on stderr: bars on a terminal, else a line per finished item."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
+    context: typer.Context,
     compounds: Annotated[list[str] | None, typer.Argument(help="Names of compounds; see 'krogh compounds list'.")] = None,
     out: options.Out = Path("out"),
     species: Annotated[str | None, typer.Option(help="human, rat or mouse.  [default: human]")] = None,
@@ -90,7 +90,7 @@ def simulate(
         return
     results = _solve(cases, settings, threads, quiet=quiet or json_)
     inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
-    record = {"command": sys.argv[1:], "config": settings.model_dump(), "inputs": inputs, "started": started}
+    record = {"command": options.command_line(context), "config": settings.model_dump(), "inputs": inputs, "started": started}
     files = _save(out, results, settings, record, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
     _report(results, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
 
