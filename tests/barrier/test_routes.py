@@ -37,9 +37,12 @@ def _levels(species, seed):
 
 @pytest.mark.parametrize("species", [1, 2, 3])
 @pytest.mark.parametrize("kind", ROUTES)
-def test_derivatives_are_exact(kind, species):
+@pytest.mark.parametrize("below_zero", [False, True])
+def test_derivatives_are_exact(kind, species, below_zero):
     route = _routes(species)[kind]
     a, b = _levels(species, 3)
+    if below_zero:  # Newton's method passes there
+        a[:, 0], b[:, -1] = -a[:, 0], -b[:, -1]
     flux = route.flux(a, b)
     step = 1e-30
     for side, given in (("d_blood", flux.d_blood), ("d_brain", flux.d_brain)):
@@ -80,6 +83,25 @@ def test_equal_concentrations_give_no_net_flux(route):
     flux = route.flux(a, a)
     np.testing.assert_allclose(flux.inward, flux.outward, rtol=1e-15)
     assert np.all(flux.inward > 0)
+
+
+@pytest.mark.parametrize("kind", ROUTES)
+def test_laws_rise_with_their_own_side_everywhere(kind):
+    # a pole below zero would give the balance at a membrane a second root
+    u = np.concatenate([-np.logspace(4, -9, 60), [0.0], np.logspace(-9, 4, 60)])[None, None]
+    flux = _routes(1)[kind].flux(u, u)
+    assert np.all(np.isfinite(flux.inward))
+    for way in (flux.inward, flux.outward):
+        assert np.all(np.diff(way) >= 0)
+    assert np.all(flux.d_blood >= 0)
+    assert np.all(flux.d_brain <= 0)
+
+
+def test_reactions_rise_with_concentration_everywhere():
+    u = np.concatenate([-np.logspace(4, -9, 60), [0.0], np.logspace(-9, 4, 60)])
+    rate, slope = MichaelisMenten(0.7, 0.3, (None,)).rate(u)
+    assert np.all(np.diff(rate) >= 0)
+    assert np.all(slope > 0)
 
 
 def test_efflux_goes_one_way_and_saturates():

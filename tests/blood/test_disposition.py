@@ -108,7 +108,7 @@ def test_area_is_exact():
         for end in (1000.0, 5 * 3600.0):
             points = [0.0, *blood.events(end), end]
             area = sum(
-                quad(lambda t: blood.total(t)[0, 0], a, b, epsrel=1e-11, limit=200)[0]
+                quad(lambda t, blood=blood: blood.total(t)[0, 0], a, b, epsrel=1e-11, limit=200)[0]
                 for a, b in itertools.pairwise(points)
             )
             assert blood.auc_total(end)[0, 0] == pytest.approx(area, rel=1e-9)

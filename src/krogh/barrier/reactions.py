@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from krogh.barrier.routes.base import positive_part
+
 __all__ = ["MichaelisMenten"]
 
 
@@ -32,5 +34,5 @@ class MichaelisMenten:
 
     def rate(self, u: Any) -> tuple[Any, Any]:
         """Return the rate [mol/(m3 s)] and its derivative [1/s] at the free concentration `u` [mol/m3]."""
-        saturation = 1.0 / (1.0 + u / self.km_mol_m3)
+        saturation = 1.0 / (1.0 + positive_part(u) / self.km_mol_m3)
         return self.rate_per_s * u * saturation, self.rate_per_s * saturation**2

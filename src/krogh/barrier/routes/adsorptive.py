@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from krogh.barrier.routes.base import Flux
+from krogh.barrier.routes.base import Flux, positive_part
 
 __all__ = ["AdsorptiveTranscytosis"]
 
@@ -36,9 +36,10 @@ class AdsorptiveTranscytosis:
         """Return surface-bound plus fluid-phase transport."""
         top = self.turnover_per_s * self.sites_mol_m2
         ka = self.affinity_mol_m3
+        crowd1, crowd2 = ka + positive_part(u_blood), ka + positive_part(u_brain)
         return Flux(
-            top * u_blood / (ka + u_blood) + self.fluid_m_s * u_blood,
-            top * u_brain / (ka + u_brain) + self.fluid_m_s * u_brain,
-            top * ka / (ka + u_blood) ** 2 + self.fluid_m_s,
-            -top * ka / (ka + u_brain) ** 2 - self.fluid_m_s,
+            top * u_blood / crowd1 + self.fluid_m_s * u_blood,
+            top * u_brain / crowd2 + self.fluid_m_s * u_brain,
+            top * ka / crowd1**2 + self.fluid_m_s,
+            -top * ka / crowd2**2 - self.fluid_m_s,
         )

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Flux", "Route"]
+__all__ = ["Flux", "Route", "positive_part"]
 
 #: NumPy array or torch tensor of shape (batch, species, face).
 Array = Any
+
+
+def positive_part(u: Array) -> Array:
+    """Return max(u, 0) by arithmetic that NumPy, torch and complex steps share.
+
+    Saturable laws are ``u / (Km + max(u, 0))``: straight lines below zero, where iterations and undershoots may pass. There
+    ``u / (Km + u)`` has a pole, and behind it a second, false root of the balance. The law continued like this is concave, so
+    Newton's method comes from one side.
+    """
+    return u * (u > 0)
 
 
 class Flux(NamedTuple):

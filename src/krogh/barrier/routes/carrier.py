@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from krogh.barrier.routes.base import Flux
+from krogh.barrier.routes.base import Flux, positive_part
 
 __all__ = ["Carrier"]
 
@@ -45,11 +45,12 @@ class Carrier:
 
     def _side(self, u: Any, background: Any) -> tuple[Any, Any]:
         bound = u / self.km_mol_m3
-        free_share = 1.0 / (1.0 + background + bound.sum(1, keepdims=True))
+        crowd = positive_part(bound)
+        free_share = 1.0 / (1.0 + background + crowd.sum(1, keepdims=True))
         flux = self.vmax_mol_m2_s * bound * free_share
         slope = self.vmax_mol_m2_s / self.km_mol_m3 * free_share
         if u.shape[1] == 1:
-            return flux, slope * (1.0 - bound * free_share)
-        # d J_i / d u_j = delta_ij slope_i - J_i / (K_j (1 + A))
-        cross = -flux[:, :, None] * (free_share / self.km_mol_m3 + 0.0 * u)[:, None]
+            return flux, slope * (1.0 - crowd * free_share)
+        # d J_i / d u_j = delta_ij slope_i - J_i / (K_j (1 + A)), the second term where u_j > 0
+        cross = -flux[:, :, None] * (free_share / self.km_mol_m3 * (u > 0))[:, None]
         return flux, cross + np.eye(u.shape[1])[None, :, :, None] * (slope + 0.0 * u)[:, :, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from krogh.barrier.routes.base import Flux
+from krogh.barrier.routes.base import Flux, positive_part
 
 __all__ = ["Efflux"]
 
@@ -33,6 +33,7 @@ class Efflux:
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:
         """Return J = -Vmax u2 / (Km + u2)."""
         capacity = self.activity * self.vmax_mol_m2_s
-        outward = capacity * u_brain / (self.km_mol_m3 + u_brain)
-        d_brain = -capacity * self.km_mol_m3 / (self.km_mol_m3 + u_brain) ** 2
+        crowd = self.km_mol_m3 + positive_part(u_brain)
+        outward = capacity * u_brain / crowd
+        d_brain = -capacity * self.km_mol_m3 / crowd**2
         return Flux(0.0 * u_blood, outward, 0.0 * u_blood, d_brain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from krogh.barrier.routes.base import Flux
+from krogh.barrier.routes.base import Flux, positive_part
 
 __all__ = ["ReceptorTranscytosis"]
 
@@ -50,9 +50,5 @@ class ReceptorTranscytosis:
         kd1 = self.kd_mol_m3 * (1.0 + self.ligand_blood)
         kd2 = self.kd_mol_m3 * (1.0 + self.ligand_brain)
         top1, top2 = capacity * self.luminal_share, capacity * self.abluminal_share
-        return Flux(
-            top1 * u_blood / (kd1 + u_blood),
-            top2 * u_brain / (kd2 + u_brain),
-            top1 * kd1 / (kd1 + u_blood) ** 2,
-            -top2 * kd2 / (kd2 + u_brain) ** 2,
-        )
+        crowd1, crowd2 = kd1 + positive_part(u_blood), kd2 + positive_part(u_brain)
+        return Flux(top1 * u_blood / crowd1, top2 * u_brain / crowd2, top1 * kd1 / crowd1**2, -top2 * kd2 / crowd2**2)
