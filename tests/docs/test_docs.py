@@ -122,6 +122,13 @@ def test_every_exit_code_is_in_the_reference() -> None:
         assert re.search(rf"^\| {kind.exit_code} \|.*`{kind.__name__}`", text, flags=re.MULTILINE), kind.__name__
 
 
+def test_the_number_of_compounds_is_that_of_the_library() -> None:
+    from krogh.compounds import names
+
+    for page in ("README.md", "CHANGELOG.md"):
+        assert f"{len(names())} compounds" in (ROOT / page).read_text(encoding="utf-8")
+
+
 def test_every_test_file_that_the_credibility_page_names_exists() -> None:
     text = (DOCS / "credibility.md").read_text(encoding="utf-8")
     for name in re.findall(r"`(tests/[\w/.]+)`", text):
