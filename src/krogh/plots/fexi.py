@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from krogh.fexi.interface import Flag
-from krogh.plots.style import NOTICE, house_style, new_figure
+from krogh.plots.style import NOTICE, house_style, legend_on_top, legend_rows, new_figure
 from krogh.runs.fexi import FexiMaps
 from krogh.runs.fexi_parameters import shown
 from krogh.runs.fexi_regions import Region
@@ -74,9 +74,14 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def new_page(width: float, height: float, rows: int, columns: int, title: str, caption: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure in the house style, `height` inches of it for a grid of axes, and the axes row by row."""
-    figure = new_figure(width, height, title, caption)
+def new_page(
+    width: float, height: float, rows: int, columns: int, title: str, caption: str, *, legend: int = 0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure in the house style, `height` inches of it for a grid of axes, and the axes row by row.
+
+    `legend` is the number of entries of a legend under the title, see :func:`krogh.plots.style.legend_on_top`.
+    """
+    figure = new_figure(width, height, title, caption, legend_rows=legend_rows(legend, width) if legend else 0)
     return figure, [a for row in figure.subplots(rows, columns, squeeze=False) for a in row]
 
 
@@ -216,10 +221,13 @@ def draw_regions(result: FexiMaps, *, title: str) -> tuple[Figure, str]:
     )
     columns = min(3, len(regions))
     rows = -(-len(regions) // columns)
-    figure, axes = new_page(max(4.2 * columns, 6.0), 3.2 * rows + 0.5, rows, columns, f"ADC' after the filter, {title}", caption)
+    heading = f"ADC' after the filter, {title}"
+    figure, axes = new_page(max(4.2 * columns, 7.5), 3.2 * rows + 0.3, rows, columns, heading, caption, legend=4)
     for axis, region in zip(axes, regions, strict=False):
         draw_curve(axis, region)
-    axes[0].legend(fontsize=7, loc="best", frameon=False)
+    handles = next((h for h in (axis.get_legend_handles_labels()[0] for axis in axes) if h), [])
+    if handles:
+        legend_on_top(figure, handles)
     for axis in axes[len(regions) :]:
         axis.set_visible(False)
     return figure, caption

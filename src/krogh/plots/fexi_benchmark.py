@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from krogh.fexi.benchmark import BenchmarkResult
 from krogh.plots.fexi import new_page, save
-from krogh.plots.style import NOTICE, house_style
+from krogh.plots.style import NOTICE, house_style, legend_on_top
 from krogh.runs.fexi_parameters import shown
 
 __all__ = ["draw_against_truth", "draw_benchmark", "draw_bias", "draw_voxel"]
@@ -91,7 +91,7 @@ def draw_bias(result: BenchmarkResult) -> tuple[Figure, str]:
         "Zero: no bias. An estimator that shrinks to the middle of the range falls from left to right, as the constant guess "
         "does; a small mean squared error alone does not show it."
     )
-    figure, axes = new_page(12.0, 3.6, 1, 3, "Bias against the true value", caption)
+    figure, axes = new_page(12.0, 3.6, 1, 3, "Bias against the true value", caption, legend=5)
     for j, field in enumerate(result.parameter_names):
         p, axis = shown(field), axes[j]
         axis.axhline(0, color="#555555", lw=1, ls=":")
@@ -103,8 +103,8 @@ def draw_bias(result: BenchmarkResult) -> tuple[Figure, str]:
             axis.plot(curve[:, 0], curve[:, 1], color=colour, marker=marker, ms=4, lw=1.2, label=score.name)
         axis.set_xlabel(f"true {p.label} {_unit(field)}")
         axis.set_ylabel(f"mean error of {p.label} {_unit(field)}")
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(fontsize=8, frameon=False)
+    if handles := axes[0].get_legend_handles_labels()[0]:
+        legend_on_top(figure, handles)
     return figure, caption
 
 
