@@ -27,7 +27,7 @@ def test_bias_of_axr_at_4096_voxels(known):
         signals, labels = regions(50, 4096, 50.0, seed)
         found = fit(signals, PROTOCOL, estimator="pooled", labels=labels, noise_sd=0.02 if known else None, intervals=False)
         errors.append(found.parameters["axr_per_s"] - 3.0)
-        np.testing.assert_allclose(found.noise_sd, 1.0 if known else 0.02, rtol=0.02)
+        np.testing.assert_allclose(found.noise_sd, 0.02, rtol=0.02)
     errors = np.concatenate(errors)
     assert abs(errors.mean()) < 0.05  # 200 regions: standard error 0.009
     assert errors.std() < 0.15
@@ -98,6 +98,9 @@ def test_rician_likelihood_removes_the_noise_floor():
         fit(signals, PROTOCOL, estimator="pooled", labels=labels, noise_sd=0.125, likelihood=k, intervals=False).parameters
         for k in ("gaussian", "rician")
     )
+    estimated = fit(signals, PROTOCOL, estimator="pooled", labels=labels, likelihood="rician", intervals=False)
+    np.testing.assert_allclose(estimated.noise_sd, 0.125, rtol=0.03)
+    np.testing.assert_allclose(estimated.parameters["adc_m2_s"], rice["adc_m2_s"], rtol=0.005)
     assert abs(rice["adc_m2_s"].mean() - 1e-9) < 0.5 * abs(plain["adc_m2_s"].mean() - 1e-9)
 
 

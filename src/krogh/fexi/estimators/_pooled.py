@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from krogh.fexi.protocol import Protocol
 __all__ = ["Problem", "solve"]
 
 FloatArray = NDArray[np.float64]
-_MAX_ROUNDS = 50
+_MAX_ROUNDS = 100
+_SETTLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,25 @@ class Problem:
     usable: NDArray[np.bool_]
     noise_sd: FloatArray | None
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Labels of the regions with usable voxels, ascending."""
         return np.unique(self.region[self.usable])
 
+    @cached_property
+    def member(self) -> NDArray[np.int64]:
+        """Position in `labels` of the region of each usable voxel."""
+        return np.searchsorted(self.labels, self.region[self.usable])
+
+    @cached_property
+    def n_voxels(self) -> NDArray[np.int64]:
+        """Number of usable voxels of each region."""
+        return np.bincount(self.member, minlength=self.labels.size)
+
 
 def _scatter(p: Problem, y: FloatArray) -> tuple[list[FloatArray], FloatArray]:
     """Return M of every series [region, group, group], in units of the noise where it is known, and the scatter of repeats."""
-    labels = p.labels
-    member = np.searchsorted(labels, p.region[p.usable])
+    labels, member = p.labels, p.member
     u, repeats = p.reduced.merge(y[p.usable])
     if p.noise_sd is not None:
         u = u / p.noise_sd[p.usable][:, None]
@@ -61,78 +72,95 @@ def _scatter(p: Problem, y: FloatArray) -> tuple[list[FloatArray], FloatArray]:
     return out, extra
 
 
-def _voxel_s0(p: Problem, y: FloatArray, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return S0 [voxel, series] and the shape [voxel, volume] of the fitted region for every usable voxel."""
-    member = np.searchsorted(p.labels, p.region[p.usable])
-    shape = p.model.shape(theta, p.protocol)[member]
+def _fitted(p: Problem, y: FloatArray, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return S0 [voxel, series] and the fitted signal [voxel, volume] of every usable voxel; theta [region, 3] in SI."""
+    shape = p.model.shape(theta, p.protocol)[p.member]
     w = p.reduced.weight
     pick = (p.protocol.series_index[:, None] == np.arange(p.protocol.n_series)).astype(float)
-    return ((w * y[p.usable] * shape) @ pick) / ((w * shape * shape) @ pick), shape
+    s0 = ((w * y[p.usable] * shape) @ pick) / ((w * shape * shape) @ pick)
+    return s0, s0[:, p.protocol.series_index] * shape
 
 
-def _rician_means(p: Problem, theta: FloatArray, level: FloatArray, sd: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the expected noise-free-phase signal y I1/I0(y A / sd^2), the E step of Rician maximum likelihood."""
-    s0, shape = level, p.model.shape(theta, p.protocol)[np.searchsorted(p.labels, p.region[p.usable])]
-    amplitude = np.maximum(s0, 0.0)[:, p.protocol.series_index] * shape
-    x = np.maximum(p.signals[p.usable], 0.0) * amplitude / sd[:, None] ** 2
-    corrected = y.copy()
-    corrected[p.usable] = p.signals[p.usable] * i1e(x) / i0e(x)
-    return corrected
+def _noise(p: Problem, squares: FloatArray, rician: bool, y: FloatArray, fitted: FloatArray) -> FloatArray:
+    """Return the noise SD of every region from its residuals.
+
+    Under Rician noise both channels count: the mean of y^2 - 2 A E[in-phase part] + A^2 is 2 sd^2.
+    """
+    n_volumes, n_series = p.protocol.n_volumes, p.protocol.n_series
+    degrees = p.n_voxels * (n_volumes - n_series) - 3.0
+    if rician:
+        w = p.reduced.weight
+        both = np.sum(w * (p.signals[p.usable] ** 2 - 2 * fitted * y[p.usable] + fitted**2), axis=1)
+        squares = np.bincount(p.member, both, p.labels.size).astype(float)
+        degrees = degrees + p.n_voxels * n_volumes
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(degrees > 0, np.sqrt(squares / degrees), np.nan)
+
+
+def _in_phase(p: Problem, fitted: FloatArray, sd: FloatArray) -> FloatArray:
+    """Return the signals with y replaced by its expected in-phase part y I1(z)/I0(z), z = y A / sd^2 (the E step)."""
+    z = np.maximum(p.signals[p.usable], 0.0) * np.maximum(fitted, 0.0) / sd[:, None] ** 2
+    out = p.signals.copy()
+    out[p.usable] *= i1e(z) / i0e(z)
+    return out
 
 
 def solve(p: Problem, *, rician: bool, intervals: bool, level: float, threads: int, progress: Progress | None) -> Estimate:
     """Return the estimate of every region."""
-    labels, y = p.labels, p.signals
-    n_voxels = np.bincount(np.searchsorted(labels, p.region[p.usable]), minlength=labels.size)
-    degrees = n_voxels * (p.protocol.n_volumes - p.protocol.n_series) - 3.0
-    rounds = _MAX_ROUNDS if rician else 1
-    theta = np.zeros((labels.size, 3))
-    notes: list[str] = []
-    for turn in range(rounds):
+    y, theta, moved = p.signals, np.zeros((p.labels.size, 3)), np.full(p.labels.size, np.inf)
+    for turn in range(_MAX_ROUNDS if rician else 1):
         scatter, repeats = _scatter(p, y)
         wide, u = pseudo_series(p.reduced, scatter)
-        found, _, sd, cost, state = search_axr(wide, u, None, p.model.bounds)
-        moved = np.abs(found - theta).max() if turn else np.inf
-        theta = found
-        s0, _ = _voxel_s0(p, y, theta / _TO_KERNEL)
-        if p.noise_sd is None:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                sd_region = np.where(degrees > 0, np.sqrt((cost + repeats) / degrees), np.nan)
-        else:
-            sd_region = np.ones(labels.size)
-        if not rician or moved < 1e-7:
+        found, _, unit_sd, cost, state = search_axr(wide, u, None, p.model.bounds)
+        moved, theta = np.abs(found - theta).max(axis=1), found
+        s0, fitted = _fitted(p, y, theta / _TO_KERNEL)
+        known = p.noise_sd is not None
+        noise = np.ones(p.labels.size) if known else _noise(p, cost + repeats, rician and turn > 0, y, fitted)
+        if not rician or moved.max() < _SETTLED:
             break
-        member = np.searchsorted(labels, p.region[p.usable])
-        sd_voxel = sd_region[member] if p.noise_sd is None else p.noise_sd[p.usable]
-        y = _rician_means(p, theta / _TO_KERNEL, s0, sd_voxel, y)
+        y = _in_phase(p, fitted, noise[p.member] if p.noise_sd is None else p.noise_sd[p.usable])
     if progress is not None:
         progress(int(p.usable.sum()), int(p.usable.sum()))
-    if p.noise_sd is None:
-        notes.append("noise SD of each region estimated from its residuals")
-    good, regular = state != 1, state != 2
-    sd = sd * sd_region[:, None] / _TO_KERNEL
-    bound = on_bound(theta / _TO_KERNEL, p.model.bounds)
-    sd[bound] = np.nan
-    flag = np.where(good, Flag.OK, Flag.NOT_CONVERGED).astype(np.uint8)
-    flag[(flag == Flag.OK) & bound.any(axis=1)] = Flag.ON_BOUND
-    flag[(flag == Flag.OK) & ~regular] = Flag.NOT_IDENTIFIABLE
+    good = (state != 1) & ((moved < 1e-3) | (not rician))
     theta = np.where(good[:, None], theta, np.nan) / _TO_KERNEL
-    member = np.searchsorted(labels, p.region[p.usable])
-    s0_mean = np.stack([np.bincount(member, column, labels.size) / n_voxels for column in s0.T], 1)
+    bound = on_bound(theta, p.model.bounds)
+    sd = np.where(bound, np.nan, unit_sd * noise[:, None] / _TO_KERNEL)
+    flag = np.where(good, Flag.OK, Flag.NOT_CONVERGED).astype(np.uint8)
+    flag[good & bound.any(axis=1)] = Flag.ON_BOUND
+    flag[good & ~bound.any(axis=1) & (state == 2)] = Flag.NOT_IDENTIFIABLE
+    estimate = _estimate(p, theta, sd, s0, fitted, cost, flag, noise)
+    if intervals:
+        estimate = add_intervals(estimate, p.model, wide, u, None, level=level, threads=threads, merged=True)
+    shown = noise if p.noise_sd is None else np.bincount(p.member, p.noise_sd[p.usable], p.labels.size) / p.n_voxels
+    return dataclasses.replace(estimate, cost=cost + repeats, noise_sd=shown)
+
+
+def _estimate(
+    p: Problem,
+    theta: FloatArray,
+    sd: FloatArray,
+    s0: FloatArray,
+    fitted: FloatArray,
+    cost: FloatArray,
+    flag: NDArray[np.uint8],
+    noise: FloatArray,
+) -> Estimate:
+    """Return the estimate of all regions, without intervals."""
+    count = p.labels.size
     s0_voxels = np.full((p.signals.shape[0], p.protocol.n_series), np.nan)
     s0_voxels[p.usable] = s0
-    fitted = s0[:, p.protocol.series_index] * p.model.shape(theta, p.protocol)[member]
     squares = np.mean((p.signals[p.usable] - fitted) ** 2, axis=1)
     names = p.model.parameter_names
-    estimate = Estimate(
+    return Estimate(
         parameters={name: theta[:, k] for k, name in enumerate(names)},
         sd={name: sd[:, k] for k, name in enumerate(names)},
-        s0=s0_mean, rmse=np.sqrt(np.bincount(member, squares, labels.size) / n_voxels), cost=cost + repeats, flag=flag,
-        estimator="pooled", model=p.model.name, noise_sd=sd_region, notes=tuple(notes),
-        extra={"labels": labels, "n_voxels": n_voxels, "s0_voxels": s0_voxels},
-    )  # fmt: skip
-    if not intervals:
-        return estimate
-    bare = dataclasses.replace(estimate, cost=cost)
-    done = add_intervals(bare, p.model, wide, u, None, level=level, threads=threads, merged=True)
-    return dataclasses.replace(done, cost=estimate.cost)
+        s0=np.stack([np.bincount(p.member, column, count) / p.n_voxels for column in s0.T], 1),
+        rmse=np.sqrt(np.bincount(p.member, squares, count) / p.n_voxels),
+        cost=cost,
+        flag=flag,
+        estimator="pooled",
+        model=p.model.name,
+        noise_sd=noise,
+        notes=() if p.noise_sd is not None else ("noise SD of each region estimated from its residuals",),
+        extra={"labels": p.labels, "n_voxels": p.n_voxels, "s0_voxels": s0_voxels},
+    )

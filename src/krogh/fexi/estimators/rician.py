@@ -71,20 +71,11 @@ def fit(
     n = y.shape[0]
     given = known_s0(s0, n, protocol.n_series)
     degrees = protocol.n_volumes - 3 - (protocol.n_series if given is None else 0)
-    if noise_sd is None and degrees < 5:
-        raise InputError(
-            "noise_sd",
-            got=f"none, and {degrees} degree(s) of freedom per voxel",
-            expected="the SD of the noise",
-            hint="measure it in the background, or use the pooled estimator, which can estimate it",
-        )
+    sd = _checked_noise(noise_sd, n, degrees)
     flag = input_flags(y)
     flag[(y < 0).any(axis=1)] = Flag.NON_FINITE
     theta, s0_fit, cost = np.full((n, 3), np.nan), np.full((n, protocol.n_series), np.nan), np.full(n, np.nan)
     squares = np.full(n, np.nan)
-    sd = np.full(n, np.nan) if noise_sd is None else np.broadcast_to(np.asarray(noise_sd, float), (n,)).copy()
-    if noise_sd is not None and np.any(sd <= 0):
-        raise InputError("noise_sd", got="a value that is not > 0", expected="the SD of the noise in the unit of the signal")
     flag[np.isinf(sd) | (np.isnan(sd) & (noise_sd is not None))] = Flag.NON_FINITE
     low, high = axr_units(model.bounds)
 
@@ -112,3 +103,20 @@ def fit(
         model, protocol, y, theta, s0_fit, cost, flag, limit, reduced.weight, "rician", given is None, sum_of_squares=squares,
         **settings,
     )  # fmt: skip
+
+
+def _checked_noise(noise_sd: float | FloatArray | None, n: int, degrees: int) -> FloatArray:
+    """Return the noise SD [voxel], NaN where the residuals must give it."""
+    if noise_sd is None:
+        if degrees < 5:
+            raise InputError(
+                "noise_sd",
+                got=f"none, and {degrees} degree(s) of freedom per voxel",
+                expected="the SD of the noise",
+                hint="measure it in the background, or use the pooled estimator, which can estimate it",
+            )
+        return np.full(n, np.nan)
+    sd = np.broadcast_to(np.asarray(noise_sd, float), (n,)).copy()
+    if np.any(sd <= 0):
+        raise InputError("noise_sd", got="a value that is not > 0", expected="the SD of the noise in the unit of the signal")
+    return sd
