@@ -99,37 +99,41 @@ def coupled_chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, 
     rhs = np.empty((n, s, s + 1))  # scratch: [coupling block | right-hand side]
     x = np.empty((n, s))
     for b in range(batch):
-        diagonal[:] = gh * node_slope[b]
         for i in range(n):
             for a in range(s):
-                diagonal[i, a, a] += capacity[b, a, i]
                 x[i, a] = -residual[b, a, i]
+                for c in range(s):
+                    diagonal[i, a, c] = gh * node_slope[b, i, a, c]
+                diagonal[i, a, a] += capacity[b, a, i]
         for e in range(tail.size):
-            if tail[e] < n:
-                diagonal[tail[e]] += gh * slope_tail[b, e]
-            if head[e] < n:
-                diagonal[head[e]] += gh * slope_head[b, e]
+            for a in range(s):
+                for c in range(s):
+                    if tail[e] < n:
+                        diagonal[tail[e], a, c] += gh * slope_tail[b, e, a, c]
+                    if head[e] < n:
+                        diagonal[head[e], a, c] += gh * slope_head[b, e, a, c]
         for pair in range(n - 1):  # leaves first, then the chain from the tissue towards the blood
             e = n_chain - 1 + pair if pair < n_leaf else n_chain - 2 - (pair - n_leaf)
             i = n_chain + pair if pair < n_leaf else e + 1
             parent = tail[e]
-            work = diagonal[i].copy()
             for a in range(s):
                 for c in range(s):
                     rhs[i, a, c] = gh * slope_tail[b, e, a, c]
                 rhs[i, a, s] = x[i, a]
-            _solve_small(work, rhs[i])
+            _solve_small(diagonal[i], rhs[i])
             for a in range(s):
                 for k in range(s):
                     up = gh * slope_head[b, e, a, k]
                     for c in range(s):
                         diagonal[parent, a, c] -= up * rhs[i, k, c]
                     x[parent, a] += up * rhs[i, k, s]
-        work = diagonal[0].copy()
-        first = np.empty((s, 1))
-        first[:, 0] = x[0]
-        _solve_small(work, first)
-        x[0] = first[:, 0]
+        for a in range(s):
+            for c in range(s):
+                rhs[0, a, c] = 0.0
+            rhs[0, a, s] = x[0, a]
+        _solve_small(diagonal[0], rhs[0])
+        for a in range(s):
+            x[0, a] = rhs[0, a, s]
         for pair in range(n - 2, -1, -1):
             e = n_chain - 1 + pair if pair < n_leaf else n_chain - 2 - (pair - n_leaf)
             i = n_chain + pair if pair < n_leaf else e + 1

@@ -49,9 +49,10 @@ class ChainSolver:
         slopes = self._operator.slopes(u, blood)
         out = np.empty_like(residual)
         if slopes.coupled:
-            coupled_chain_newton_step(
-                capacity, gh, slopes.tail, slopes.head, self._tail, self._head, self._n_chain, slopes.node, residual, out
-            )
+            # one memory layout, so that the kernel is compiled once
+            blocks = (np.ascontiguousarray(a) for a in (slopes.tail, slopes.head))
+            node = np.ascontiguousarray(slopes.node)
+            coupled_chain_newton_step(capacity, gh, *blocks, self._tail, self._head, self._n_chain, node, residual, out)
             return out
         rows, n = residual.shape[0] * residual.shape[1], residual.shape[2]
 
