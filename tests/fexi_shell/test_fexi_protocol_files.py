@@ -189,4 +189,4 @@ def test_1000_damaged_tables_end_in_success_or_refusal(tmp_path: Path) -> None:
         try:
             read_protocol(path)
         except InputError as error:
-            assert "\n" not in str(error)  # noqa: PT017 - most end here, some do not
+            assert "\n" not in str(error)

@@ -170,7 +170,7 @@ def test_crafted_matlab_files_are_refused_or_empty(tmp_path: Path, body: bytes) 
     try:
         assert read_mat(path) == {}
     except InputError as error:
-        assert "damaged" in str(error)  # noqa: PT017 - an empty file is right as well
+        assert "damaged" in str(error)
     with pytest.raises(InputError):
         read_protocol(path)
 
