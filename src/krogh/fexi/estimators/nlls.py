@@ -92,7 +92,7 @@ def fit(
     weights : array [volume], optional
         Relative inverse variances.
     intervals : bool, optional
-        Also return profile-likelihood intervals at `level` (AXR model; costs about 20 times the fit).
+        Also return profile-likelihood intervals at `level` (AXR model; costs about 30 times the fit).
     snr_limit : float, optional
         Fitted unfiltered S0 over noise SD below which a voxel is flagged (default 5).
 
