@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from krogh.barrier.assemble import assemble, prepare
+from krogh.barrier.assemble import assemble
+from krogh.barrier.member import prepare
 from krogh.barrier.model import Barrier, CellCompartment, Layer, Membrane
 from krogh.barrier.physiology import get_physiology
 from krogh.barrier.reactions import MichaelisMenten

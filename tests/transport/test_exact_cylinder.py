@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import i0, i1, k0, k1
 
-from krogh.barrier.assemble import assemble, prepare
+from krogh.barrier.assemble import assemble
 from krogh.barrier.crossing import endfoot_permeability
+from krogh.barrier.member import prepare
 from krogh.barrier.model import Barrier, Bypass, Layer, Membrane
 from krogh.barrier.physiology import get_physiology
 from krogh.barrier.reactions import MichaelisMenten

@@ -7,7 +7,7 @@ it). Scalars are fine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -135,10 +135,21 @@ class Barrier:
                 )
         if len({m.face for m in self.membranes}) != len(self.membranes):
             raise InputError("membranes", got="two on one face", expected="one membrane per face, holding all its routes")
+        for place, layer in [("bypass", b.to_layer) for b in self.bypasses] + [(c.name, c.layer) for c in self.cells]:
+            if not 0 <= layer < len(self.layers):
+                raise InputError(place, got=f"layer {layer}", expected=f"0 to {len(self.layers) - 1}")
         for cell in self.cells:
             _check(f"{cell.name} capacity", cell.capacity, "> 0", positive=True)
             _check(f"{cell.name} exchange", cell.exchange_per_s, ">= 0 1/s")
             _check(f"{cell.name} trapping", cell.trapping, "> 0", positive=True)
+        for membrane in self.membranes:
+            for route in membrane.routes:
+                _check_law(f"{route.name} at membrane '{membrane.name}'", route)
+        for bypass in self.bypasses:
+            _check_law(f"{bypass.route.name} past the endothelium", bypass.route)
+        for place in (*self.layers, *self.cells):
+            for law in place.reactions:
+                _check_law(f"{law.name} in {place.name}", law)
 
     @property
     def thickness_m(self) -> float:
@@ -154,3 +165,19 @@ def _check(where: str, value: Any, expected: str, *, positive: bool = False) -> 
     array = np.asarray(value, dtype=float)
     if not np.all(np.isfinite(array)) or np.any(array < 0) or (positive and np.any(array == 0)):
         raise InputError(where, got=value, expected=f"finite, {expected}")
+
+
+#: Constants of the laws that must not be zero; a Michaelis constant may be infinite (no binding, first order).
+_SATURATION = ("km_mol_m3", "kd_mol_m3", "affinity_mol_m3")
+
+
+def _check_law(where: str, law: Any) -> None:
+    """Refuse numbers of a route or a reaction that are negative or not finite."""
+    for field in fields(law) if is_dataclass(law) else ():
+        if field.name in ("name", "product"):
+            continue
+        value = np.asarray(getattr(law, field.name), dtype=float)
+        if field.name == "km_mol_m3":
+            value = np.where(value == np.inf, 1.0, value)
+        positive = field.name in _SATURATION
+        _check(f"{where}, {field.name}", value, "> 0" if positive else ">= 0", positive=positive)
