@@ -75,8 +75,8 @@ def _levodopa(rows: list[dict[str, str]]) -> list[tuple[str, str, str, str]]:
         (
             "levodopa, human model / monkey CSF: brain / total plasma",
             f"{steady:.3f}",
-            monkey["value"],
-            f"{steady / float(monkey['value']):.2f}-fold",
+            f"{csf:g}",
+            f"{steady / csf:.2f}-fold",
         ),
     ]
 

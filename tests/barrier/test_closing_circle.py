@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from krogh.barrier.assemble import assemble, prepare
+from krogh.barrier.assemble import assemble
 from krogh.barrier.crossing import target_permeability
+from krogh.barrier.member import prepare
 from krogh.barrier.physiology import SPECIES, get_physiology
 from krogh.barrier.state import BarrierState
 from krogh.compounds import Value, get_compound, names

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from krogh.barrier.assemble import LAYERS, assemble, prepare
+from krogh.barrier.assemble import LAYERS, assemble
 from krogh.barrier.crossing import crossing
+from krogh.barrier.member import prepare
 from krogh.barrier.model import Barrier, CellCompartment, Layer, Membrane
 from krogh.barrier.physiology import SPECIES, get_physiology, with_physiology
 from krogh.barrier.routes import Passive

@@ -135,9 +135,9 @@ class Barrier:
                 )
         if len({m.face for m in self.membranes}) != len(self.membranes):
             raise InputError("membranes", got="two on one face", expected="one membrane per face, holding all its routes")
-        for place, layer in [("bypass", b.to_layer) for b in self.bypasses] + [(c.name, c.layer) for c in self.cells]:
-            if not 0 <= layer < len(self.layers):
-                raise InputError(place, got=f"layer {layer}", expected=f"0 to {len(self.layers) - 1}")
+        for place, index in [("bypass", b.to_layer) for b in self.bypasses] + [(c.name, c.layer) for c in self.cells]:
+            if not 0 <= index < len(self.layers):
+                raise InputError(place, got=f"layer {index}", expected=f"0 to {len(self.layers) - 1}")
         for cell in self.cells:
             _check(f"{cell.name} capacity", cell.capacity, "> 0", positive=True)
             _check(f"{cell.name} exchange", cell.exchange_per_s, ">= 0 1/s")
@@ -147,9 +147,10 @@ class Barrier:
                 _check_law(f"{route.name} at membrane '{membrane.name}'", route)
         for bypass in self.bypasses:
             _check_law(f"{bypass.route.name} past the endothelium", bypass.route)
-        for place in (*self.layers, *self.cells):
-            for law in place.reactions:
-                _check_law(f"{law.name} in {place.name}", law)
+        held = [(x.name, x.reactions) for x in self.layers] + [(x.name, x.reactions) for x in self.cells]
+        for home, laws in held:
+            for law in laws:
+                _check_law(f"{law.name} in {home}", law)
 
     @property
     def thickness_m(self) -> float:

@@ -46,7 +46,8 @@ def print_table(results: list[GroupResult]) -> None:
         "dose",
         "Cmax free plasma",
         "Cmax interstitium",
-        "at", "Cmax neuron",
+        "at",
+        "Cmax neuron",
         "Kp,uu",
         "published Kp,uu",
         "P barrier",
@@ -62,7 +63,8 @@ def print_table(results: list[GroupResult]) -> None:
             rows.append(
                 [
                     label, dose.describe() if dose else ("formed inside" if "from" in label else "measured curve"),
-                    _conc(m.cmax_plasma_free), _conc(m.cmax_interstitium), format_quantity(m.tmax_interstitium_s, "time"), _conc(m.cmax_neuron),
+                    _conc(m.cmax_plasma_free), _conc(m.cmax_interstitium), format_quantity(m.tmax_interstitium_s, "time"),
+                    _conc(m.cmax_neuron),
                     _kp(m), _published(member.compound, species), format_quantity(m.permeability_m_s, "permeability"),
                     m.regime.replace("-limited", ""), _main(m),
                 ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from krogh.barrier.assemble import Member
 from krogh.barrier.crossing import barrier_permeability
+from krogh.barrier.member import Member
 from krogh.barrier.physiology import Physiology
 from krogh.blood.exponentials import ExponentialBlood
 from krogh.blood.pk import constant_terms, stack

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from krogh.barrier.assemble import Member, assemble, prepare
+from krogh.barrier.assemble import assemble
+from krogh.barrier.member import Member, prepare
 from krogh.barrier.physiology import Physiology, get_physiology, with_physiology
 from krogh.barrier.state import BarrierState
 from krogh.blood.curve import CurveBlood, check_curve
@@ -20,7 +21,7 @@ from krogh.runs.config import SimulateConfig
 from krogh.runs.metrics import Metrics, compute_metrics
 from krogh.runs.typical import typical_dose
 from krogh.transport.cylinder import Capillary
-from krogh.transport.integrate import BloodSource
+from krogh.transport.march import BloodSource
 from krogh.transport.problem import Problem, Solution, solve
 from krogh.units import parse_quantity
 

@@ -8,70 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
 from krogh.errors import ConvergenceError, InputError
 from krogh.transport.flows import return_deficits
 from krogh.transport.linear import SOLVERS, LinearSolver
+from krogh.transport.march import BloodSource, March
 from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.steppers import STEPPERS, Tableau
 from krogh.transport.steppers.explicit import explicit_march
 
-__all__ = ["BloodSource", "March", "StepStats", "integrate"]
-
-
-class BloodSource(Protocol):
-    """Give the free concentration in blood and the times at which it is not smooth."""
-
-    def free(self, t_s: float, *, left: bool = False) -> np.ndarray:
-        """Return the free concentration (B, S) at `t_s`; with `left`, just before."""
-        ...
-
-    def events(self, t_end_s: float) -> np.ndarray:
-        """Return the times in (0, t_end_s) at which a dose starts or stops [s]."""
-        ...
-
-
-@dataclass
-class StepStats:
-    """Count the work that was done; ``repaired``: steps in which an undershoot was returned to its neighbour."""
-
-    steps: int = 0
-    rejected: int = 0
-    solves: int = 0
-    iterations: int = 0
-    repaired: int = 0
-
-
-@dataclass
-class March:
-    """Hold what the stepper saw.
-
-    Attributes
-    ----------
-    t_s : list of float
-        Times of the accepted steps.
-    u, slope : lists of arrays
-        State and du/dt at those times (after `reduce`).
-    ledger : list of arrays (B, S, row)
-        Cumulative ledger at those times.
-    auc : array (B, S, N)
-        Time integral of u by the weights of the method.
-    """
-
-    t_s: list[float] = field(default_factory=list)
-    u: list[np.ndarray] = field(default_factory=list)
-    slope: list[np.ndarray] = field(default_factory=list)
-    ledger: list[np.ndarray] = field(default_factory=list)
-    auc: np.ndarray | None = None
-    final: np.ndarray | None = None
-    stats: StepStats = field(default_factory=StepStats)
-    worst_defect: float = 0.0
-    most_negative: float = 0.0
+__all__ = ["integrate"]
 
 
 def integrate(

@@ -100,7 +100,7 @@ class Operator:
         f = self.rate(u, blood)
         left = f[..., self._faces]
         f[..., self._faces] = 0.0
-        np.add.at(f, (slice(None), slice(None), self._owners), left)
+        np.add.at(f, np.s_[:, :, self._owners], left)  # type: ignore[arg-type]
         return f
 
     # -- slopes ----------------------------------------------------------------------------------------------------------------

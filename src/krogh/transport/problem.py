@@ -12,7 +12,8 @@ from krogh.barrier.model import Barrier
 from krogh.errors import InputError
 from krogh.transport.cylinder import Capillary, cylinder_graph
 from krogh.transport.graph import Graph
-from krogh.transport.integrate import BloodSource, March, integrate
+from krogh.transport.integrate import integrate
+from krogh.transport.march import BloodSource, March
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph

@@ -50,9 +50,8 @@ class ChainSolver:
         out = np.empty_like(residual)
         if slopes.coupled:
             # one memory layout, so that the kernel is compiled once
-            blocks = (np.ascontiguousarray(a) for a in (slopes.tail, slopes.head))
-            node = np.ascontiguousarray(slopes.node)
-            coupled_chain_newton_step(capacity, gh, *blocks, self._tail, self._head, self._n_chain, node, residual, out)
+            tail, head, node = (np.ascontiguousarray(a) for a in (slopes.tail, slopes.head, slopes.node))
+            coupled_chain_newton_step(capacity, gh, tail, head, self._tail, self._head, self._n_chain, node, residual, out)
             return out
         rows, n = residual.shape[0] * residual.shape[1], residual.shape[2]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from krogh.errors import InputError
+from krogh.transport.march import BloodSource, March
 from krogh.transport.newton import consistent_faces
 from krogh.transport.operator import Operator
 
 if TYPE_CHECKING:
-    from krogh.transport.integrate import BloodSource, March
     from krogh.transport.linear import LinearSolver
 
 __all__ = ["explicit_march", "stability_limit_s"]
@@ -61,8 +61,6 @@ def explicit_march(
     InputError
         If the step is beyond the stability limit, or the run would take more than 20 million steps.
     """
-    from krogh.transport.integrate import March
-
     limit = stability_limit_s(operator)
     h = 0.9 * limit if step_s is None else step_s
     if not 0 < h <= limit:

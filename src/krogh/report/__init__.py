@@ -1,1 +1,0 @@
-"""Collect a run into one page."""
