@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import resource
-import time
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -19,15 +21,23 @@ from ._files import nifti
 VALUES = np.arange(5 * 6 * 7 * 8, dtype=np.float32).reshape(5, 6, 7, 8)
 
 
+@contextlib.contextmanager
+def little_memory(limit_bytes: float = 4e6) -> Iterator[None]:
+    """Fail if the block allocates what a lying header asks for."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit_bytes
+    finally:
+        tracemalloc.stop()
+
+
 def verdict(path: Path) -> str:
     """Return "read" or "refused"; any other exception fails the test."""
-    start = time.perf_counter()
     try:
         image = read_image(path)
     except InputError as error:
         return "refused" if "\n" not in str(error) and error.exit_code == 3 else "refused badly"
-    finally:
-        assert time.perf_counter() - start < 10
     assert np.isfinite(image.affine).all()
     assert abs(np.linalg.det(image.affine[:3, :3])) > 0
     return "read"
@@ -94,10 +104,8 @@ def test_a_header_that_claims_2000_cubed_is_refused_at_once(tmp_path: Path, suff
         header["dim"][:5] = [4, 2000, 2000, 2000, 2]
 
     path = nifti(tmp_path / f"lie{suffix}", np.zeros(256, np.int16).reshape(4, 8, 8, 1), edit=lie)
-    start = time.perf_counter()
-    with pytest.raises(InputError, match="claims"):
+    with little_memory(), pytest.raises(InputError, match="claims"):
         read_image(path)
-    assert time.perf_counter() - start < 0.1
 
 
 def test_a_header_within_the_limits_but_beyond_the_file_is_refused_before_allocation(tmp_path: Path) -> None:
@@ -106,10 +114,8 @@ def test_a_header_within_the_limits_but_beyond_the_file_is_refused_before_alloca
 
     for suffix in (".nii", ".nii.gz"):
         path = nifti(tmp_path / f"lie{suffix}", np.zeros((4, 8, 8, 1), np.int16), edit=lie)
-        start = time.perf_counter()
-        with pytest.raises(InputError):
+        with little_memory(), pytest.raises(InputError):
             read_image(path)
-        assert time.perf_counter() - start < 0.1
 
 
 @pytest.mark.parametrize("megabytes", [5, 200])
@@ -120,10 +126,8 @@ def test_a_gzip_bomb_stops_at_the_size_in_its_header(tmp_path: Path, megabytes: 
         stream.write(content)
         for _ in range(megabytes):
             stream.write(bytes(1_000_000))
-    start = time.perf_counter()
-    with pytest.raises(InputError, match="its header says"):
+    with little_memory(), pytest.raises(InputError, match="its header says"):
         read_image(path)
-    assert time.perf_counter() - start < 0.5
 
 
 def test_a_gzip_file_of_empty_members_is_not_followed_to_its_end(tmp_path: Path) -> None:
@@ -132,10 +136,8 @@ def test_a_gzip_file_of_empty_members_is_not_followed_to_its_end(tmp_path: Path)
     for first in (b"", content):
         path = tmp_path / "members.nii.gz"
         path.write_bytes(first + empty)
-        start = time.perf_counter()
-        with pytest.raises(InputError):
+        with little_memory(), pytest.raises(InputError):
             read_image(path)
-        assert time.perf_counter() - start < 0.2
 
 
 def test_a_gzip_file_in_blocks_is_read(tmp_path: Path) -> None:
@@ -157,9 +159,10 @@ def test_more_than_the_free_memory_is_refused(tmp_path: Path, monkeypatch: pytes
     [
         ("empty.nii", b"", "not a NIfTI"),
         ("text.nii.gz", b"hello, I am a text", "not a NIfTI"),
-        ("half.nii.gz", gzip.compress(b"x" * 4000)[:20], "not a NIfTI"),
+        ("half.nii.gz", gzip.compress(b"x" * 4000, mtime=0)[:20], "not a NIfTI"),
         ("png.nii", b"\x89PNG\r\n\x1a\n" + bytes(1000), "not a NIfTI"),
     ],
+    ids=["empty", "text", "half", "png"],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,5 +141,5 @@ def _write_benchmark(
     with output_folder(out, overwrite=overwrite) as scratch:
         write_tsv(scratch / "scores.tsv", rows)
         files = [scratch / "scores.tsv", *draw_benchmark(scratch / "figures", result)]
-        write_run_record(scratch, command=sys.argv[1:], config=config, started=started)
+        write_run_record(scratch, command=options.started_with.get(), config=config, started=started)
         return [str(path.relative_to(scratch)) for path in files]

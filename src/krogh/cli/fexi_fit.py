@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -188,7 +187,8 @@ def _write(
 
             files += draw_quality(scratch / "figures", result, inside, image.affine, title=dwi.name)
         extra = {"counts": result.counts, "noise_sd": result.noise_sd, "snr": result.snr, "notes": result.notes}
-        write_run_record(scratch, command=sys.argv[1:], config=config, inputs=real.values(), started=started, extra=extra)
+        command = options.started_with.get()
+        write_run_record(scratch, command=command, config=config, inputs=real.values(), started=started, extra=extra)
         return [str(path.relative_to(scratch)) for path in files]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,7 +110,7 @@ def _write(
 
     with output_folder(out, overwrite=overwrite) as scratch:
         files = [str(p.relative_to(scratch)) for p in work(scratch)]
-        write_run_record(scratch, command=sys.argv[1:], config=config, inputs=inputs, started=started)
+        write_run_record(scratch, command=options.started_with.get(), config=config, inputs=inputs, started=started)
     return files
 
 

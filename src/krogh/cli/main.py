@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from krogh import __version__
+from krogh.cli.options import started_with
 from krogh.cli.registry import register_commands
 from krogh.errors import InterruptedRunError, KroghError
 
@@ -59,8 +60,9 @@ def _interrupted() -> int:
 
 def _run(arguments: list[str]) -> int:
     """Run the command line; every way out is an exit code."""
+    started_with.set(tuple(arguments))
     try:
-        code: Any = app(args=arguments, standalone_mode=False, obj={"command": arguments})
+        code: Any = app(args=arguments, standalone_mode=False)
     except KroghError as error:
         return _fail(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -89,5 +91,6 @@ def main(arguments: list[str] | None = None) -> None:
     # a batch system stops a job with SIGTERM: leave as after Ctrl-C, with temporary files removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "--debug" in given:
-        sys.exit(app(args=given, standalone_mode=True, obj={"command": given}))
+        started_with.set(tuple(given))
+        sys.exit(app(args=given, standalone_mode=True))
     sys.exit(_run(given))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from krogh.errors import UsageError
+
+#: The arguments that this run was started with, for its record (set by ``main``, not by the process: tests run many in one).
+started_with: ContextVar[tuple[str, ...]] = ContextVar("started_with", default=())
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
@@ -42,12 +46,6 @@ def check_device(device: str, *, cuda: bool) -> str:
             hint="this command solves one-dimensional chains, which run on the processor",
         )
     return "cpu" if not cuda else device
-
-
-def command_line(context: typer.Context) -> list[str]:
-    """Return the arguments that this run was started with, for its record."""
-    held = context.find_root().obj
-    return list(held["command"]) if held else []
 
 
 @contextlib.contextmanager

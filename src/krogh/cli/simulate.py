@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    context: typer.Context,
     compounds: Annotated[list[str] | None, typer.Argument(help="Names of compounds; see 'krogh compounds list'.")] = None,
     out: options.Out = Path("out"),
     species: Annotated[str | None, typer.Option(help="human, rat or mouse.  [default: human]")] = None,
@@ -90,7 +89,7 @@ def simulate(
         return
     results = _solve(cases, settings, threads, quiet=quiet or json_)
     inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
-    record = {"command": options.command_line(context), "config": settings.model_dump(), "inputs": inputs, "started": started}
+    record = {"command": options.started_with.get(), "config": settings.model_dump(), "inputs": inputs, "started": started}
     files = _save(out, results, settings, record, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
     _report(results, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
 
