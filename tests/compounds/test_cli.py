@@ -65,7 +65,7 @@ def test_show_as_json(name, capsys):
 def test_show_on_a_terminal_of_any_width(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(command.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     run("show", "caffeine")
     run("list")
     assert "fu_plasma.human" in capsys.readouterr().out

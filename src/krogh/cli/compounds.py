@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from krogh.cli.options import Json
+from krogh.cli.tables import print_columns
 
 if TYPE_CHECKING:
     from krogh.compounds import Compound
@@ -29,27 +29,6 @@ _LIST_COLUMNS = {
     "missing for human": 90,
 }
 _SHOW_COLUMNS = {"key": 0, "value": 0, "unit": 0, "status": 0, "range": 110, "detail": 150, "source": 70}
-
-
-def _print(columns: dict[str, int], rows: list[list[str]]) -> None:
-    """Print a table: one line per row into a pipe, where only the last column may be long; folded to the width of a terminal."""
-    if not sys.stdout.isatty():
-        widths = [max(len(row[i]) for row in [list(columns), *rows]) for i in range(len(columns))]
-        for row in [list(columns), *rows]:
-            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    kept = [i for i, needed in enumerate(columns.values()) if console.width >= needed]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i in kept:
-        table.add_column(list(columns)[i], overflow="fold", no_wrap=i == 0)
-    for row in rows:
-        table.add_row(*(Text(row[i]) for i in kept))
-    console.print(table)
 
 
 def _summary(compound: Compound) -> dict[str, Any]:
@@ -94,7 +73,7 @@ def _list(as_json: bool) -> None:
         missing = " ".join(m.removesuffix(".human") for m in s["missing_human"]) or "nothing"
         cells = [s["name"], s["role"], _number(s["molar_mass_g_mol"]), _number(s["logp"]), _number(s["charge_at_7_4"]), shown]
         rows.append([*cells, " ".join(t.replace(" ", "-") for t in s["transporters"]) or "-", " ".join(s["pk"]) or "-", missing])
-    _print(_LIST_COLUMNS, rows)
+    print_columns(_LIST_COLUMNS, rows)
     typer.echo(f"{len(rows)} compounds; a dash is a blank. All values with sources: krogh compounds show NAME")
 
 
@@ -154,7 +133,7 @@ def _show(compound: Compound, as_json: bool) -> None:
             continue
         span = "" if v.low is None and v.high is None else f"{_number(row.shown(v.low))} .. {_number(row.shown(v.high))}"
         cells.append([row.key, _number(row.shown(v.value)), row.unit, v.status, span, row.detail, v.source])
-    _print(_SHOW_COLUMNS, cells)
+    print_columns(_SHOW_COLUMNS, cells)
     typer.echo("")
     for species in ("human", "rat"):
         missing = missing_for_simulation(compound, species)

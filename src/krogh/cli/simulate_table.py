@@ -17,6 +17,13 @@ from krogh.units import format_quantity
 __all__ = ["as_record", "print_table"]
 
 
+#: Heading -> width of terminal from which the column is shown.
+_COLUMNS = {
+    "compound": 0, "dose": 130, "Cmax free plasma": 80, "Cmax interstitium": 0, "at": 100, "Cmax neuron": 120, "Kp,uu": 0,
+    "published Kp,uu": 150, "P barrier": 100, "limited by": 110, "main way in": 80,
+}  # fmt: skip
+
+
 def as_record(results: list[GroupResult]) -> list[dict[str, Any]]:
     """Return every metric as plain data, None where a quantity does not exist."""
 
@@ -41,19 +48,6 @@ def as_record(results: list[GroupResult]) -> list[dict[str, Any]]:
 
 def print_table(results: list[GroupResult]) -> None:
     """Print one row a compound, then the notes that a reader needs to judge it."""
-    columns = (
-        "compound",
-        "dose",
-        "Cmax free plasma",
-        "Cmax interstitium",
-        "at",
-        "Cmax neuron",
-        "Kp,uu",
-        "published Kp,uu",
-        "P barrier",
-        "limited by",
-        "main way in",
-    )
     rows, notes = [], []
     for result in results:
         species = result.case.physiology.species
@@ -70,7 +64,7 @@ def print_table(results: list[GroupResult]) -> None:
                 ]
             )  # fmt: skip
             notes += [f"{label}: {n}" for n in member.notes]
-    print_columns(columns, rows)
+    print_columns(_COLUMNS, rows)
     worst = max(m.mass_defect_run for r in results for m in r.metrics)
     typer.echo("")
     typer.echo(
