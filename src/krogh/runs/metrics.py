@@ -202,7 +202,8 @@ def tissue_volume(solution: Solution) -> float:
     mesh, capillary = solution.problem.mesh, solution.problem.capillary
     inside = mesh.layer >= 2
     if capillary is None:
-        return float(mesh.width_m[inside].sum())
+        spread = np.array([solution.problem.barrier.layers[i].spread for i in mesh.layer])
+        return float((mesh.width_m * spread)[inside].sum())
     edge = capillary.radius_m + mesh.edge_m
     return float(np.pi * (edge[1:] ** 2 - edge[:-1] ** 2)[inside].sum() * capillary.length_m)
 

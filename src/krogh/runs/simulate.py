@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -85,18 +84,6 @@ def capillary_of(physiology: Physiology, state: BarrierState) -> Capillary:
     return Capillary(r, float(served_kg * physiology.barrier_area_m2_kg.value / (2 * np.pi * r)), v)
 
 
-def _tissue_radius(physiology: Physiology) -> float:
-    """Return the thickness of the interstitium around a capillary that leaves the tissue volume per barrier area as it is [m]."""
-    r = physiology.capillary_radius_m.value
-    wall = (
-        r
-        + physiology.endothelium_thickness_m.value
-        + physiology.basement_membrane_thickness_m.value
-        + physiology.endfoot_thickness_m.value
-    )
-    return float(np.sqrt(wall**2 + 2 * r * physiology.tissue_per_area_m) - wall)
-
-
 def plan(
     config: SimulateConfig,
     *,
@@ -168,7 +155,7 @@ def _case(
             terms.append(dose_terms(compound, dose, config.species) if dose is not None else constant_terms(0.0))
         blood = stack([terms])
     cylinder = config.geometry == "cylinder"
-    barrier = assemble([members], tissue_m=_tissue_radius(physiology) if cylinder else None)
+    barrier = assemble([members], radial=cylinder)
     problem = Problem(
         barrier, blood, duration, capillary=capillary_of(physiology, state) if cylinder else None,
         fu_plasma=getattr(blood, "fu", 1.0), cells=config.cells, cells_along=config.cells_along,
@@ -187,12 +174,3 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     solution = solve(case.problem, method=config.method, step_s=step, rtol=config.rtol, progress=progress)
     return GroupResult(case, solution, compute_metrics(case.members, solution, case.physiology))
-
-
-def as_json(value: Any) -> Any:
-    """Return dataclasses and arrays as plain containers."""
-    import dataclasses
-
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return value.tolist() if hasattr(value, "tolist") else value

@@ -18,7 +18,7 @@ from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
 
-__all__ = ["Problem", "Solution", "solve"]
+__all__ = ["Problem", "Solution", "hermite", "solve"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Solution:
         if "u" not in self._cache:
             self._cache["u"] = np.array(self.march.u)
             self._cache["slope"] = np.array(self.march.slope)
-        return _hermite(self.t_s, self._cache["u"], self._cache["slope"], np.asarray(t_s, dtype=float))
+        return hermite(self.t_s, self._cache["u"], self._cache["slope"], np.asarray(t_s, dtype=float))
 
     def ledger(self, name: str) -> np.ndarray:
         """Return the cumulative amount of one ledger row at the steps, shape (step, B, S)."""
@@ -138,7 +138,8 @@ def solve(
     return Solution(problem, operator, march)
 
 
-def _hermite(t: np.ndarray, u: np.ndarray, slope: np.ndarray, at: np.ndarray) -> np.ndarray:
+def hermite(t: np.ndarray, u: np.ndarray, slope: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return `u` (step, ...) at the times `at`: cubic by the slopes, straight where a cubic would leave its ends."""
     i = np.clip(np.searchsorted(t, at, side="right") - 1, 0, t.size - 2)
     h = (t[i + 1] - t[i]).reshape(-1, *[1] * (u.ndim - 1))
     x = ((at - t[i]).reshape(h.shape) / h).clip(0.0, 1.0)
