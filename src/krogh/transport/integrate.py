@@ -79,7 +79,7 @@ def integrate(
     start = np.zeros(system.shape) if u0 is None else np.array(u0, dtype=float)
     start = system.consistent(start, blood.free(0.0))
     if method == "explicit":
-        return explicit_march(system, blood, start, t_end_s, step_s, reduce or (lambda u: u), progress)
+        return explicit_march(system, blood, start, t_end_s, step_s, reduce or (lambda u: u), observe, progress)
     table = STEPPERS.get(method)
     if table is None:
         raise InputError("method", got=method, expected=", ".join(["explicit", *STEPPERS]))

@@ -26,6 +26,7 @@ def explicit_march(
     t_end_s: float,
     step_s: float | None,
     reduce: Callable[[np.ndarray], np.ndarray],
+    observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
     progress: Callable[[float], None] | None,
 ) -> March:
     """March by u += dt F / C; the membrane faces follow at once. At most a thousand states are kept.
@@ -59,22 +60,30 @@ def explicit_march(
             now = blood.free(t)
             f, flows = system.start(u, now)
             if done % every == 0:
-                _record(out, t, u, f * inverse, ledger, reduce)
+                _record(out, t, u, f * inverse, ledger, reduce, observe)
             ledger += dt * flows
             auc += dt * u
             t, done = start + (k + 1) * dt, done + 1
             u = system.consistent(u + dt * inverse * f, blood.free(t, left=k == count - 1))
             if progress is not None and done % every == 0:
                 progress(t / t_end_s)
-    _record(out, t, u, system.start(u, blood.free(t, left=True))[0] * inverse, ledger, reduce)
+    _record(out, t, u, system.start(u, blood.free(t, left=True))[0] * inverse, ledger, reduce, observe)
     out.auc, out.final, out.stats.steps = auc, u, done
     return out
 
 
 def _record(
-    out: March, t: float, u: np.ndarray, slope: np.ndarray, ledger: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]
+    out: March,
+    t: float,
+    u: np.ndarray,
+    slope: np.ndarray,
+    ledger: np.ndarray,
+    reduce: Callable[[np.ndarray], np.ndarray],
+    observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
 ) -> None:
     out.t_s.append(t)
     out.u.append(reduce(u))
     out.slope.append(reduce(slope))
     out.ledger.append(ledger.copy())
+    if observe is not None:
+        observe(t, u, slope)
