@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from krogh.transport.block.gmres import gmres
 from krogh.transport.block.kernels import eliminate, factor, substitute, window_solve
 from krogh.transport.block.laws import Laws, LawValues, apply_faces, invert_faces
 from krogh.transport.block.model import BLOOD, BlockModel
 from krogh.transport.block.modes import Modes
+from krogh.transport.linear.gmres import gmres
 
 __all__ = ["PlaneResult", "Planes", "Reference"]
 

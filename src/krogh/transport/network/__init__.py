@@ -1,0 +1,1 @@
+"""Solve a network of capillaries in a block of tissue."""
