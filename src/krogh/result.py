@@ -113,13 +113,15 @@ def simulate(
     1.0
     """
     from krogh.io.map_file import read_maps
+    from krogh.io.network_file import find_network
     from krogh.runs.config import build_config
     from krogh.runs.dataset import build_dataset
     from krogh.runs.simulate import plan, run_case
 
     config = build_config({}, (), {"compounds": list(compounds), **settings})
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
-    cases = plan(config, own=own, plasma=plasma, maps=read_maps(p.file for p in config.block.patterns))
+    cases = plan(config, own=own, plasma=plasma, maps=read_maps(p.file for p in config.block.patterns),
+                 vessels=find_network(config.network.nodes, config.network.segments))  # fmt: skip
     groups = []
     for case in cases:
         report = None if progress is None else (lambda share, name=case.labels[0]: progress(name, share))

@@ -104,6 +104,10 @@ def _draw(
 
         y_m, z_m = _place(place)
         figure = draw_profile(data, compound, y_m=y_m, z_m=z_m, log=scale == "log")
+    elif "segment_blood" in data:
+        from krogh.plots.network import draw_network
+
+        figure = draw_network(data, compound, scale=scale, at_m=_length(at, "--at"))
     elif "field" in data:
         from krogh.plots.block import draw_block
 
@@ -134,11 +138,14 @@ def _place(text: str | None) -> tuple[float | None, float | None]:
 
 
 def _vtk(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
-    """Write one rectilinear grid per frame; ParaView opens the numbered files as a series."""
+    """Write one grid per frame; ParaView opens the numbered files as a series."""
     import numpy as np
 
     from krogh.io.vtk import write_rectilinear
     from krogh.plots.block import block_of
+
+    if "segment_blood" in data:
+        return _vtk_network(data, compound, path)
 
     one = block_of(data, compound)
     start = float(one.x[0]) - 0.5 * float(one["cell_width"][0])
@@ -154,4 +161,25 @@ def _vtk(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
         field = one["field"].isel(frame=i).transpose("x", "y", "z").values
         fields = {"free_mol_m3": field, "layer": np.broadcast_to(layer[:, None, None], field.shape)}
         written.append(write_rectilinear(path.with_name(f"{path.stem}_{i:03d}.vtr"), (edges[0], edges[1], edges[2]), fields))
+    return written
+
+
+def _vtk_network(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
+    """Write the tissue (.vti) and the vessels (.vtp) of every frame."""
+    import numpy as np
+
+    from krogh.io.vtk import write_uniform, write_vessels
+    from krogh.plots.network import network_of
+
+    one = network_of(data, compound)
+    spacing = float(one.box_x[1] - one.box_x[0])
+    x, y, z = (float(one[n][0]) - 0.5 * spacing for n in ("box_x", "box_y", "box_z"))
+    ends = np.stack([one["segment_start"].values, one["segment_end"].values], axis=1).reshape(-1, 3)
+    lines = np.arange(len(ends)).reshape(-1, 2)
+    written = []
+    for i in range(one.frame.size):
+        tissue = one["tissue"].isel(frame=i).transpose("box_x", "box_y", "box_z").values
+        written.append(write_uniform(path.with_name(f"{path.stem}_{i:03d}.vti"), (x, y, z), spacing, {"free_mol_m3": tissue}))
+        fields = {"free_mol_m3": one["segment_blood"].isel(frame=i).values, "radius_m": one["segment_radius"].values}
+        written.append(write_vessels(path.with_name(f"{path.stem}_{i:03d}.vtp"), ends, lines, fields))
     return written

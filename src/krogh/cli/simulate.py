@@ -36,7 +36,7 @@ def simulate(
         Path | None, typer.Option(help="CSV of a measured plasma curve: 'time [h],concentration [uM]' (total).")
     ] = None,
     geometry: Annotated[
-        str | None, typer.Option(help="slab, cylinder (Krogh, with flowing blood) or block (3-D).  [default: slab]")
+        str | None, typer.Option(help="slab, cylinder (Krogh, with flowing blood), block (3-D) or network.  [default: slab]")
     ] = None,
     together: Annotated[bool | None, typer.Option("--together", help="One problem: compounds compete for carriers.")] = None,
     leak: Annotated[float | None, typer.Option(help="Open tight junctions over healthy.  [default: 1]")] = None,
@@ -67,6 +67,7 @@ def simulate(
     """Simulate how compounds cross the blood-brain barrier, from blood through each layer into tissue and neurons."""
     from krogh.io.folder import check_output
     from krogh.io.map_file import read_maps
+    from krogh.io.network_file import find_network
     from krogh.runs.config import build_config
 
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -87,7 +88,8 @@ def simulate(
     from krogh.runs.simulate import plan
 
     maps = read_maps((p.file for p in settings.block.patterns), config.parent if config else None)
-    cases = plan(settings, own=own, plasma=curve, maps=maps)
+    vessels = find_network(settings.network.nodes, settings.network.segments, config.parent if config else None)
+    cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)
         return
@@ -155,6 +157,8 @@ def _curve(path: Path | None) -> Any:
 
 
 def _cell_count(settings: SimulateConfig) -> int:
+    if settings.geometry == "network":
+        return settings.network.cells**3
     if settings.geometry == "block":
         return settings.block.cells * settings.block.cells_y * settings.block.cells_z
     return settings.cells * (settings.cells_along if settings.geometry == "cylinder" else 1)

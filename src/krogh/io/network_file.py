@@ -10,7 +10,16 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.transport.network.vessels import Vessels
 
-__all__ = ["read_network"]
+__all__ = ["find_network", "read_network"]
+
+
+def find_network(nodes: str | None, segments: str | None, folder: Path | None = None) -> Vessels | None:
+    """Return the network that the settings name; files beside the settings file (in `folder`) go first. None without names."""
+    if nodes is None or segments is None:
+        return None
+    beside = [(folder or Path()) / name for name in (nodes, segments)]
+    found = [path if path.exists() else Path(name) for path, name in zip(beside, (nodes, segments), strict=True)]
+    return read_network(found[0], found[1])
 
 
 def read_network(nodes: Path, segments: Path) -> Vessels:

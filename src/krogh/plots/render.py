@@ -86,21 +86,19 @@ def _network(plotter: Any, pyvista: Any, words: dict[str, Any], arrays: dict[str
     vessels = pyvista.PolyData(arrays["points"], lines=lines)
     vessels.cell_data["blood"] = np.maximum(arrays["blood"], low if words["log"] else 0.0)
     vessels.cell_data["radius"] = arrays["radius"]
-    tubes = vessels.cell_data_to_point_data(pass_cell_data=True).tube(scalars="radius", absolute=True, n_sides=10)
-    plotter.add_mesh(
-        tubes, scalars="blood", cmap="viridis", clim=(low, high), log_scale=words["log"], scalar_bar_args=_bar(words)
-    )
+    tubes = vessels.cell_data_to_point_data().tube(scalars="radius", absolute=True, n_sides=10)
+    plotter.add_mesh(tubes, scalars="blood", cmap="plasma", clim=(low, high), log_scale=words["log"], scalar_bar_args=_bar(words))
     n = np.array(arrays["field"].shape)
     grid = pyvista.ImageData(dimensions=n + 1, spacing=(words["spacing"],) * 3)
     grid.cell_data["tissue"] = arrays["field"].ravel(order="F")
     levels = np.unique(np.quantile(arrays["field"], [0.5, 0.9]))
     if levels[-1] > 1.001 * levels[0]:
         surface = grid.cell_data_to_point_data().contour(levels, scalars="tissue")
-        plotter.add_mesh(surface, cmap="viridis", clim=(low, high), log_scale=words["log"], opacity=0.25, show_scalar_bar=False)
+        plotter.add_mesh(surface, color="lightblue", opacity=0.2, show_scalar_bar=False)
     plotter.add_mesh(grid.outline(), color="black")
     plotter.add_axes(color="black")
     plotter.camera_position = "iso"
-    plotter.camera.zoom(1.1)
+    plotter.camera.zoom(0.9)
 
 
 if __name__ == "__main__":

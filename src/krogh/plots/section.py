@@ -61,6 +61,10 @@ def draw_section(ds: xr.Dataset, compound: str | None = None, *, log_time: bool 
     """
     one = one_compound(ds, compound)
     with house_style():
+        if "segment_blood" in one:
+            from krogh.plots.network import draw_network
+
+            return draw_network(ds, compound)
         if "field" in one:
             from krogh.plots.block import draw_block
 

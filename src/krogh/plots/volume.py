@@ -15,6 +15,7 @@ import numpy as np
 from krogh.errors import ConvergenceError, InputError
 from krogh.plots.bands import heading, layer_bands
 from krogh.plots.block import Scale, block_of, chosen_frames, colour_norm
+from krogh.plots.network import network_of
 from krogh.plots.scales import concentration_unit, format_duration
 
 if TYPE_CHECKING:
@@ -48,13 +49,16 @@ def render_volume(
     ConvergenceError
         If the renderer fails or takes too long.
     """
-    one = block_of(ds, compound)
+    one = network_of(ds, compound) if "segment_blood" in ds else block_of(ds, compound)
     if importlib.util.find_spec("pyvista") is None:
         raise InputError(
             "volume picture", got="no pyvista", expected="the extra 'viz3d'", hint="pip install 'krogh[viz3d]', or --view section"
         )
     frames = one.frame.values
     i = chosen_frames(one)[1 if frames.size > 1 else 0] if at_s is None else int(np.abs(frames - at_s).argmin())
+    if "segment_blood" in one:
+        _network(one, i, path, scale)
+        return path
     field = one["field"].isel(frame=i).transpose("x", "y", "z").values.astype(float)
     unit = concentration_unit(float(field.max()))
     low, high = _limits(field / unit.si, scale)
@@ -67,6 +71,23 @@ def render_volume(
     arrays |= {str(n): one[n].values for n in one.data_vars if str(n).startswith("density_")}
     run_renderer(words, arrays)
     return path
+
+
+def _network(one: xr.Dataset, i: int, path: Path, scale: Scale) -> None:
+    """Render vessels as tubes coloured by their blood, and iso-surfaces of the tissue."""
+    tissue = one["tissue"].isel(frame=i).transpose("box_x", "box_y", "box_z").values.astype(float)
+    blood = one["segment_blood"].isel(frame=i).values.astype(float)
+    unit = concentration_unit(float(blood.max()))
+    low, high = _limits(blood / unit.si, scale)
+    origin = np.array([float(one[n][0] - 0.5 * (one[n][1] - one[n][0])) for n in ("box_x", "box_y", "box_z")])
+    ends = np.stack([one["segment_start"].values, one["segment_end"].values], axis=1).reshape(-1, 3)
+    words: dict[str, Any] = {
+        "title": f"{heading(one)}, after {format_duration(float(one.frame[i]))}", "bar": f"blood, free [{unit.name}]",
+        "log": scale == "log", "limits": [low, high], "spacing": float(one.box_x[1] - one.box_x[0]) * 1e6, "out": str(path),
+    }  # fmt: skip
+    arrays = {"points": (ends - origin) * 1e6, "segments": np.arange(len(ends)).reshape(-1, 2), "blood": blood / unit.si,
+              "radius": one["segment_radius"].values * 1e6, "field": tissue / unit.si}  # fmt: skip
+    run_renderer(words, arrays)
 
 
 def _limits(values: np.ndarray, scale: Scale) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from krogh.errors import InputError, UsageError, nearest
 
-__all__ = ["BlockConfig", "PatternConfig", "SimulateConfig", "build_config"]
+__all__ = ["BlockConfig", "NetworkConfig", "PatternConfig", "SimulateConfig", "build_config"]
 
 
 class PatternConfig(BaseModel):
@@ -45,6 +45,19 @@ class BlockConfig(BaseModel):
     patterns: tuple[PatternConfig, ...] = Field((), description="how routes vary along the barrier")
 
 
+class NetworkConfig(BaseModel):
+    """Hold the settings of ``geometry = "network"``: capillaries from two tables in a box of tissue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    nodes: str | None = Field(None, description="CSV: node,x_m,y_m,z_m,pressure_Pa")
+    segments: str | None = Field(None, description="CSV: segment,node_a,node_b,radius_m")
+    cells: int = Field(32, ge=2, le=512, description="tissue cells along the longest side")
+    longest: str = Field("10 um", description="longest segment; longer ones are cut")
+    margin: str = Field("0 um", description="tissue beyond the outermost nodes")
+    frames: int = Field(12, ge=1, le=400, description="times at which whole fields are kept")
+
+
 class SimulateConfig(BaseModel):
     """Hold every setting of ``krogh simulate``; the same keys serve the TOML file, ``--set`` and the Python function."""
 
@@ -54,7 +67,8 @@ class SimulateConfig(BaseModel):
     species: Literal["human", "rat", "mouse"] = "human"
     dose: str | dict[str, str] | None = Field(None, description="dose in words, for all or by compound; None: a typical one")
     duration: str = "24 h"
-    geometry: Literal["slab", "cylinder", "block"] = "slab"
+    geometry: Literal["slab", "cylinder", "block", "network"] = "slab"
+    network: NetworkConfig = Field(default_factory=lambda: NetworkConfig.model_validate({}))
     block: BlockConfig = Field(default_factory=lambda: BlockConfig.model_validate({}))
     together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
     method: str = "esdirk43"

@@ -11,6 +11,7 @@ from krogh.barrier.model import Barrier
 from krogh.runs.metrics import TISSUE, AnySolution
 from krogh.runs.simulate import GroupResult
 from krogh.transport.block.problem import BlockProblem, BlockSolution
+from krogh.transport.network.problem import NetworkProblem, NetworkSolution
 from krogh.transport.problem import Problem
 from krogh.units import format_quantity
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["barrier_of", "build_dataset", "output_times"]
 
+AnyProblem = Problem | BlockProblem | NetworkProblem
 _MEDIA = ("endothelium", "basement membrane", "end-feet", "interstitium", "neuron", "astrocyte")
 _SCALARS = {
     "auc_plasma_total": ("mol s m-3", "area under total plasma concentration"),
@@ -108,7 +110,8 @@ def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
     coords["route"] = [r.route for r in metrics.routes]
     for way in ("inward", "outward"):
         values = [getattr(r, way) for r in metrics.routes]
-        unit = "mol m-2" if solution.problem.capillary is None else "mol"
+        per_area = solution.problem.capillary is None and not isinstance(solution, NetworkSolution)
+        unit = "mol m-2" if per_area else "mol"
         variables[f"route_{way}"] = ("route", values, {"units": unit, "long_name": f"amount that crossed {way} by each route"})
     for key, (unit, text) in _SCALARS.items():
         variables[key] = ((), float(getattr(metrics, key)), {"units": unit, "long_name": text})
@@ -130,6 +133,8 @@ def _space(solution: Any, u: np.ndarray, s: int, coords: dict[str, Any]) -> dict
     attrs = {"units": "mol m-3", "long_name": "free concentration along the path"}
     if isinstance(solution, BlockSolution):
         return _block(solution, u, s, coords, attrs)
+    if isinstance(solution, NetworkSolution):
+        return _network(solution, u, s, coords, attrs)
     layout = solution.operator.graph.layout
     if solution.problem.capillary is None:
         return {"profile": (("time", "x"), u[:, 0, s][:, layout["cell_node"]], attrs)}
@@ -157,12 +162,35 @@ def _block(solution: BlockSolution, u: np.ndarray, s: int, coords: dict[str, Any
     return found
 
 
-def barrier_of(problem: Problem | BlockProblem) -> Barrier:
+def _network(solution: NetworkSolution, u: np.ndarray, s: int, coords: dict[str, Any], attrs: dict[str, str]) -> dict[str, Any]:
+    """Return layer means (time, x), the tissue (frame, box_x, box_y, box_z), and every segment's blood and geometry."""
+    problem = solution.problem
+    box, flow = problem.tissue, problem.flow
+    for axis, name in enumerate(("box_x", "box_y", "box_z")):
+        coords[name] = box.origin_m[axis] + (np.arange(box.shape[axis]) + 0.5) * box.spacing_m
+    coords |= {"frame": problem.frames_s, "axis": ["x", "y", "z"]}
+    ends = flow.vessels.points_m[flow.vessels.ends]
+    return {
+        "profile": (
+            ("time", "x"),
+            u[:, 0, s][:, solution.cell_nodes],
+            attrs | {"long_name": "mean free concentration of layers"},
+        ),
+        "tissue": (("frame", "box_x", "box_y", "box_z"), solution.tissue[:, s], attrs | {"long_name": "free in the tissue"}),
+        "segment_blood": (("frame", "segment"), solution.blood[:, s], attrs | {"long_name": "free in plasma of a segment"}),
+        "segment_start": (("segment", "axis"), ends[:, 0], {"units": "m", "long_name": "upstream end of each segment"}),
+        "segment_end": (("segment", "axis"), ends[:, 1], {"units": "m", "long_name": "downstream end of each segment"}),
+        "segment_radius": ("segment", flow.vessels.radius_m, {"units": "m", "long_name": "inner radius"}),
+        "segment_flow": ("segment", flow.flow_m3_s, {"units": "m3 s-1", "long_name": "blood flow"}),
+    }
+
+
+def barrier_of(problem: AnyProblem) -> Barrier:
     """Return the barrier of a problem, with the lumen of a block in front."""
     return problem.whole if isinstance(problem, BlockProblem) else problem.barrier
 
 
-def lumen_m(problem: Problem | BlockProblem) -> float:
+def lumen_m(problem: AnyProblem) -> float:
     """Return how much blood lies in front of the wall [m]: depths start at the wall."""
     return problem.lumen.thickness_m if isinstance(problem, BlockProblem) and problem.lumen is not None else 0.0
 

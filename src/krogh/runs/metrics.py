@@ -17,6 +17,7 @@ from krogh.permeability import crone_renkin_extraction
 from krogh.transport.block.problem import BlockSolution
 from krogh.transport.integrate import integrate
 from krogh.transport.linear import SOLVERS, LinearSolver
+from krogh.transport.network.problem import NetworkSolution
 from krogh.transport.newton import solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
@@ -27,7 +28,7 @@ __all__ = ["TISSUE", "AnySolution", "Metrics", "RouteShare", "compute_metrics", 
 #: Media that make up the brain tissue.
 TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
 #: The solution of any geometry.
-AnySolution = Solution | BlockSolution
+AnySolution = Solution | BlockSolution | NetworkSolution
 _TRACER_MOL_M3 = 1e-9
 _LONG_STEP_S = 1e7
 _MOST_LONG_STEPS = 1000

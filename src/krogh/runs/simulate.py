@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,13 @@ from krogh.errors import InputError
 from krogh.runs.block import block_problem
 from krogh.runs.config import SimulateConfig
 from krogh.runs.metrics import AnySolution, Metrics, compute_metrics
+from krogh.runs.network import describe_network, network_problem
 from krogh.runs.typical import typical_dose
 from krogh.transport.block.problem import BlockProblem, solve_block
 from krogh.transport.cylinder import Capillary
 from krogh.transport.march import BloodSource
+from krogh.transport.network.problem import NetworkProblem, solve_network
+from krogh.transport.network.vessels import Vessels
 from krogh.transport.problem import Problem, solve
 from krogh.units import parse_quantity
 
@@ -37,7 +40,7 @@ class Case:
     labels: tuple[str, ...]
     members: tuple[Member, ...]
     doses: tuple[Dose | None, ...]
-    problem: Problem | BlockProblem
+    problem: Problem | BlockProblem | NetworkProblem
     physiology: Physiology
     state: BarrierState
 
@@ -93,6 +96,7 @@ def plan(
     own: Mapping[str, Compound] | None = None,
     plasma: tuple[np.ndarray, np.ndarray] | None = None,
     maps: Mapping[str, np.ndarray] | None = None,
+    vessels: Vessels | None = None,
 ) -> list[Case]:
     """Return the cases of a run, checked and ready, without solving anything.
 
@@ -106,6 +110,8 @@ def plan(
         A measured plasma curve in place of a dose; for one compound.
     maps : mapping of str to array, optional
         Pictures and maps that the patterns of a block name, by file name; see :func:`krogh.io.map_file.read_maps`.
+    vessels : Vessels, optional
+        The capillaries of ``geometry = "network"``; see :func:`krogh.io.network_file.read_network`.
 
     Raises
     ------
@@ -130,7 +136,7 @@ def plan(
     if plasma is not None and len(main) != 1:
         raise InputError("plasma curve", got=f"{len(main)} compounds", expected="one compound with a measured curve")
     groups = [main] if config.together else [[c] for c in main]
-    return [_case(group, config, own, physiology, state, plasma, maps or {}) for group in groups]
+    return [_case(group, config, own, physiology, state, plasma, maps or {}, vessels) for group in groups]
 
 
 def _case(
@@ -141,6 +147,7 @@ def _case(
     state: BarrierState,
     plasma: tuple[np.ndarray, np.ndarray] | None,
     maps: Mapping[str, np.ndarray],
+    vessels: Vessels | None,
 ) -> Case:
     chains = [_with_products(c, config, own) for c in given]
     extra = {c.name: (c, chain[0].name) for chain in chains for c in chain[1:] if c.name not in {g.name for g in given}}
@@ -161,11 +168,14 @@ def _case(
             dose = doses[i]
             terms.append(dose_terms(compound, dose, config.species) if dose is not None else constant_terms(0.0))
         blood = stack([terms])
-    barrier = assemble([members], radial=config.geometry == "cylinder")
+    barrier = assemble([members], radial=config.geometry in ("cylinder", "network"))
     capillary = capillary_of(physiology, state)
-    problem: Problem | BlockProblem
+    problem: Problem | BlockProblem | NetworkProblem
     if config.geometry == "block":
         problem = block_problem(config.block, barrier, blood, duration, members, capillary, maps)
+    elif config.geometry == "network":
+        problem = network_problem(config.network, barrier, blood, duration, vessels)
+        members = (replace(members[0], notes=(*members[0].notes, describe_network(problem.flow))), *members[1:])
     else:
         problem = Problem(
             barrier, blood, duration, capillary=capillary if config.geometry == "cylinder" else None,
@@ -188,6 +198,8 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
     if isinstance(case.problem, BlockProblem):
         solution = solve_block(case.problem, **settings)
         uniform = not case.problem.densities
+    elif isinstance(case.problem, NetworkProblem):
+        solution, uniform = solve_network(case.problem, **settings), True
     else:
         solution, uniform = solve(case.problem, **settings), True
     return GroupResult(case, solution, compute_metrics(case.members, solution, case.physiology, uniform=uniform))

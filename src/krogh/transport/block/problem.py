@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +15,11 @@ from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
 from krogh.transport.block.system import BlockSystem
 from krogh.transport.integrate import integrate
 from krogh.transport.march import BloodSource, March
+from krogh.transport.memory import check_memory
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.solution import LedgerSolution, hermite
 
 __all__ = ["BlockProblem", "BlockSolution", "Lumen", "memory_bytes", "solve_block"]
-
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +210,7 @@ def solve_block(
     ConvergenceError
         If the stepper cannot go on.
     """
-    need, free = memory_bytes(problem), _usable_memory()
-    if need > free:
-        raise InputError(
-            "mesh", got=f"{problem.unknowns:,} unknowns, about {need / _GIB:.1f} GiB", expected=f"at most {free / _GIB:.1f} GiB",
-            hint="use fewer cells (block.cells, block.cells_y, block.cells_z) or fewer frames",
-        )  # fmt: skip
+    check_memory(memory_bytes(problem), problem.unknowns, "block.cells, block.cells_y, block.cells_z")
     expected = (1, len(problem.barrier.species))
     shape = problem.blood.free(0.0).shape
     if shape != expected:
@@ -231,11 +223,3 @@ def solve_block(
     )  # fmt: skip
     _, ny, nz = system.model.grid
     return BlockSolution(problem, system, march, frames.fields.reshape(*frames.fields.shape[:3], ny, nz))
-
-
-def _usable_memory() -> float:
-    """Return four fifths of the machine's memory [bytes]; endless where the system does not tell."""
-    try:
-        return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return math.inf

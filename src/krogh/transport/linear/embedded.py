@@ -37,7 +37,7 @@ class EmbeddedSolver:
     that diagonal, and the iteration of the stage takes care of the rest.
     """
 
-    accept = 1e-9
+    accept = 1e-12
     _kept = 6
 
     def __init__(self, operator: Operator) -> None:

@@ -1,0 +1,142 @@
+"""Speed and memory of blocks and networks beside their goals; FiPy's backward Euler by conjugate gradients on the same block."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from krogh.barrier.model import Barrier, Layer, Membrane
+from krogh.barrier.routes import Efflux, Passive
+from krogh.transport.block.axis import uniform_axis
+from krogh.transport.block.model import BlockModel, assemble_block
+from krogh.transport.block.system import BlockSystem
+from krogh.transport.integrate import integrate
+from krogh.transport.march import March
+
+DAY_S = 86400.0
+CORTEX = Path(os.environ.get("KROGH_DATA", "../shared/data")) / "pharma" / "mouse_cortex_network"
+
+
+class Doses:
+    """Three bolus doses in a day, two exponentials each."""
+
+    def free(self, t_s: float, *, left: bool = False) -> np.ndarray:
+        given = [0.0, *(d for d in (28800.0, 57600.0) if (t_s > d if left else t_s >= d))]
+        return np.array([[sum(3 * np.exp(-(t_s - d) / 1300) + np.exp(-(t_s - d) / 15600) for d in given)]])
+
+    def events(self, t_end_s: float) -> np.ndarray:
+        return np.array([28800.0, 57600.0])
+
+
+def patchy(n: int, *, pump: bool = True) -> BlockModel:
+    """Return five layers, a perfused lumen, P-gp, and leak lines and pores of a thousand times the permeability."""
+    rng = np.random.default_rng(0)
+    p1, p2 = np.full((n, n), 5e-8), np.full((n, n), 8e-8)
+    for p in (p1, p2):
+        p[n // 3] *= 1e3
+        p[:, n // 2] *= 1e3
+    at = rng.integers(0, n, (8, 2))
+    p1[at[:, 0], at[:, 1]] *= 1e3
+    layers = (
+        Layer("lumen", 3e-6, 3e-10), Layer("endothelium", 0.4e-6, 3e-11, 3.0), Layer("basement membrane", 0.1e-6, 6e-11, 0.8),
+        Layer("end-feet", 0.5e-6, 1e-12, 3.0), Layer("interstitium", 60e-6, 1.2e-10, 0.6, 2e-3),
+    )  # fmt: skip
+    routes: tuple[Any, ...] = (Passive(p1.reshape(1, 1, -1)), *((Efflux(2e-8, 0.5, name="P-gp"),) if pump else ()))
+    walls = (Membrane("luminal", 1, routes), Membrane("abluminal", 2, (Passive(p2.reshape(1, 1, -1)),)))
+    side = uniform_axis(n * 1e-6, n)
+    return assemble_block(Barrier(("drug",), layers, walls), n, side, side, turnover_per_s=2.0)
+
+
+def _bandwidth() -> float:
+    """Return the triad bandwidth of one thread [GB/s]."""
+    a, b, c = (np.ones(10_000_000) for _ in range(3))
+    best = np.inf
+    for _ in range(5):
+        start = time.process_time()
+        np.multiply(b, 3.0, out=a)
+        np.add(a, c, out=a)
+        best = min(best, time.process_time() - start)
+    return 5 * a.nbytes / best / 1e9
+
+
+def _stage(n: int, goal_ms: float) -> None:
+    system = BlockSystem(patchy(n), tolerance=1e-6)
+    r = system.capacity * np.random.default_rng(1).random(system.shape)
+    zero, blood = np.zeros(system.shape), np.array([[1.0]])
+    spent = []
+    for gh in (0.01, 1.0, 100.0):
+        best = np.inf
+        for _ in range(4):
+            system.start(zero, blood)
+            start = time.process_time()
+            system.stage(gh, r, zero, blood)
+            best = min(best, time.process_time() - start)
+        spent.append(1e3 * best)
+    print(f"stage {n}^3, patches x1000, P-gp, random right-hand side: {spent[0]:.0f} / {spent[1]:.0f} / {spent[2]:.0f} ms "
+          f"at gh = 0.01 / 1 / 100 s (goal {goal_ms:g} ms)")  # fmt: skip
+
+
+def _day(n: int, rtol: float, goal: float) -> tuple[March, float]:
+    system = BlockSystem(patchy(n), tolerance=1e-5)
+    tissue = system.planes_of(system.capacity[0])[:, system.model.mesh.layer == 4]
+
+    def amount(u: np.ndarray) -> np.ndarray:
+        return np.array([[[float((tissue * system.planes_of(u)[:, system.model.mesh.layer == 4]).sum())]]])
+
+    start = time.process_time()
+    run = integrate(system, Doses(), DAY_S, rtol=rtol, reduce=amount)
+    spent = time.process_time() - start
+    assert run.auc is not None
+    auc = float(amount(run.auc)[0, 0, 0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(f"24 h, three doses, P-gp, {n}^3 at rtol {rtol:g}: {spent:.1f} s (goal {goal:g}), {run.stats.steps} steps, AUC {auc:.7e}, "
+          f"worst mass defect of a step {run.worst_defect:.0e}, peak memory {peak:.2f} GiB")  # fmt: skip
+    return run, auc
+
+
+def _network() -> None:
+    if not CORTEX.is_dir():
+        print("network: skipped, mouse_cortex_network is not in KROGH_DATA")
+        return
+    from krogh.io.network_file import read_network
+    from krogh.transport.network.assemble import Tissue, network_graph
+    from krogh.transport.network.vessels import poiseuille_flow, refine
+    from krogh.transport.operator import Operator
+
+    vessels = read_network(CORTEX / "nodes.csv", CORTEX / "segments.csv")
+    flow = poiseuille_flow(refine(vessels, 10e-6))
+    layers = (
+        Layer("endothelium", 0.3e-6, 3e-10),
+        Layer("basement membrane", 0.1e-6, 1e-10),
+        Layer("interstitium", 2e-5, 1e-10, 0.5, 1e-3),
+    )
+    walls = (Membrane("luminal", 0, (Passive(2e-7),)), Membrane("abluminal", 1, (Passive(2e-7),)))
+    barrier = Barrier(("drug",), layers, walls)
+    for cells, goal in ((32, np.nan), (64, 60.0)):
+        graph = network_graph(barrier, flow, Tissue.around(vessels.points_m, cells), np.ones((1, 1)))
+        start = time.process_time()
+        run = integrate(Operator(graph), Doses(), DAY_S, rtol=1e-3, reduce=lambda u: u[..., :1])
+        print(f"network {cells}^3, 24 h, three doses, rtol 1e-3: {time.process_time() - start:.0f} s (goal {goal:g}), "
+              f"{run.stats.steps} steps, worst mass defect of a step {run.worst_defect:.0e}")  # fmt: skip
+
+
+def run() -> None:
+    print(f"triad bandwidth of one thread {_bandwidth():.1f} GB/s")
+    _stage(64, 16)
+    _stage(128, 120)
+    for n, goal in ((32, np.nan), (64, 15.0)):
+        _, coarse = _day(n, 1e-3, goal)
+        if n == 32:
+            _, fine = _day(n, 1e-6, np.nan)
+            print(f"AUC error of 32^3 at rtol 1e-3 against 1e-6: {abs(coarse / fine - 1):.1e} (goal 5e-6)")
+    _day(128, 1e-3, 150.0)
+    _network()
+
+
+if __name__ == "__main__":
+    run()

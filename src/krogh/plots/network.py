@@ -1,0 +1,136 @@
+"""Draw a network: the tissue in a plane at a few times with the vessels that run near it, coloured by their blood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from krogh.errors import InputError
+from krogh.plots.bands import heading, one_compound
+from krogh.plots.block import Scale, chosen_frames, colour_norm
+from krogh.plots.scales import concentration_unit, format_duration, log_ticks
+from krogh.plots.style import MAP, house_style, new_figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["draw_network", "network_of"]
+
+
+def network_of(ds: xr.Dataset, compound: str | None) -> xr.Dataset:
+    """Return one compound of a run with a network.
+
+    Raises
+    ------
+    InputError
+        If the run has none.
+    """
+    one = one_compound(ds, compound)
+    if "segment_blood" not in one:
+        raise InputError("picture", got="a run without vessels", expected="a run with --geometry network")
+    return one
+
+
+def draw_network(ds: xr.Dataset, compound: str | None = None, *, scale: Scale = "linear", at_m: float | None = None) -> Figure:
+    """Return the plane z of the tissue at a few times, tissue and blood each with their own colours.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A run with ``geometry = "network"``.
+    compound : str, optional
+        Its name in the run; the first by default.
+    scale : {"log", "linear"}
+        Colours.
+    at_m : float, optional
+        Position z of the plane [m]; the middle by default.
+
+    Raises
+    ------
+    InputError
+        If the run has no such compound or no network, or the plane lies outside.
+    """
+    one = network_of(ds, compound)
+    z = one.box_z.values
+    half = 0.5 * float(z[1] - z[0]) if z.size > 1 else float("inf")
+    if at_m is not None and not z[0] - half <= at_m <= z[-1] + half:
+        raise InputError(
+            "plane at z", got=f"{at_m * 1e6:g} um", expected=f"{(z[0] - half) * 1e6:g} to {(z[-1] + half) * 1e6:g} um"
+        )
+    k = z.size // 2 if at_m is None else int(np.abs(z - at_m).argmin())
+    frames = chosen_frames(one)
+    with house_style():
+        title = f"Plane through the network: {heading(one)}"
+        figure = new_figure(11.5, 4.4, title, _caption(float(z[k]) * 1e6, scale))
+        grid = figure.add_gridspec(1, len(frames))
+        for column, i in enumerate(frames):
+            axis = figure.add_subplot(grid[0, column])
+            _panel(figure, axis, one, i, k, scale)
+            axis.set_title(f"after {format_duration(float(one.frame[i]))}")
+        return figure
+
+
+def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, k: int, scale: Scale) -> None:
+    plane = one["tissue"].isel(frame=i, box_z=k).transpose("box_x", "box_y").values.astype(float)
+    unit = concentration_unit(float(np.nanmax(plane)))
+    norm = _norm(plane / unit.si, scale)
+    x, y = (_edges(one[n].values) for n in ("box_x", "box_y"))
+    axis.grid(False)
+    mesh = axis.pcolormesh(x, y, plane.T / unit.si, norm=norm, cmap=MAP, rasterized=True)
+    blood = one["segment_blood"].isel(frame=i).values.astype(float)
+    blood_unit = concentration_unit(float(np.nanmax(blood)))
+    lines, near = _vessels(one, k)
+    lines.set_array(blood[near] / blood_unit.si)
+    lines.set_norm(_norm(blood / blood_unit.si, scale))
+    outline = LineCollection(
+        lines.get_segments(), colors="black", linewidths=np.asarray(lines.get_linewidth()) + 1.2, capstyle="round"
+    )
+    axis.add_collection(outline)
+    axis.add_collection(lines)
+    axis.set_xlim(x[0], x[-1])
+    axis.set_ylim(y[0], y[-1])
+    axis.set_aspect("equal")
+    axis.set_xlabel("x [µm]")
+    axis.set_ylabel("y [µm]")
+    for shown, name, text in ((mesh, unit.name, "tissue, free"), (lines, blood_unit.name, "blood, free")):
+        bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.9, aspect=28)
+        bar.set_label(f"{text} [{name}]")
+        bar.ax.tick_params(labelsize=7)
+        if scale == "log":
+            log_ticks(bar.ax.xaxis, float(shown.norm.vmin or 0), float(shown.norm.vmax or 1))
+
+
+def _norm(values: np.ndarray, scale: Scale) -> Normalize:
+    """Return the colours of one panel: its own range, at least 5 % wide."""
+    kind = type(colour_norm(values, scale))
+    high = float(np.nanmax(values)) or 1.0
+    floor = high / 3e3 if scale == "log" else 0.0
+    return kind(min(max(floor, float(np.nanmin(values))), 0.95 * high), high)
+
+
+def _vessels(one: xr.Dataset, k: int) -> tuple[LineCollection, np.ndarray]:
+    """Return the segments within 20 µm of the plane as lines, and their numbers."""
+    start, end = one["segment_start"].values, one["segment_end"].values
+    near = np.flatnonzero(np.abs(0.5 * (start + end)[:, 2] - float(one.box_z[k])) <= 20e-6)
+    lines: Any = np.stack([start[near, :2], end[near, :2]], axis=1) * 1e6
+    width = 0.7 * one["segment_radius"].values[near] * 1e6
+    return LineCollection(lines, cmap="plasma", linewidths=width, capstyle="round"), near
+
+
+def _edges(centers: np.ndarray) -> np.ndarray:
+    half = 0.5 * (centers[1] - centers[0]) if centers.size > 1 else 0.5e-6
+    return np.concatenate([centers - half, [centers[-1] + half]]) * 1e6
+
+
+def _caption(z_um: float, scale: Scale) -> str:
+    return (
+        f"Free concentration in the tissue in the plane z = {z_um:.3g} µm at single times, with the vessels within 20 µm of it "
+        f"coloured by the free concentration in their plasma. Colours are {'logarithmic' if scale == 'log' else 'linear'}; "
+        "tissue and blood have their own scales, and every panel has its own range, since differences in space are small beside "
+        "the change over time."
+    )
