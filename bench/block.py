@@ -1,4 +1,4 @@
-"""Speed and memory of blocks and networks beside their goals; FiPy's backward Euler by conjugate gradients on the same block."""
+"""Speed and memory of blocks and networks beside their goals."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def _day(n: int, rtol: float, goal: float) -> tuple[March, float]:
     assert run.auc is not None
     auc = float(amount(run.auc)[0, 0, 0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"24 h, three doses, P-gp, {n}^3 at rtol {rtol:g}: {spent:.1f} s (goal {goal:g}), {run.stats.steps} steps, AUC {auc:.7e}, "
-          f"worst mass defect of a step {run.worst_defect:.0e}, peak memory {peak:.2f} GiB")  # fmt: skip
+    print(f"24 h, three doses, P-gp, {n}^3 at rtol {rtol:g}: {spent:.1f} s (goal {goal:g}), {run.stats.steps} steps, "
+          f"AUC {auc:.7e},           f"worst mass defect of a step {run.worst_defect:.0e}, peak memory {peak:.2f} GiB")  # fmt: skip
     return run, auc
 
 

@@ -102,7 +102,8 @@ def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, k: int, scale: S
         bar.set_label(f"{text} [{name}]")
         bar.ax.tick_params(labelsize=7)
         if scale == "log":
-            log_ticks(bar.ax.xaxis, float(shown.norm.vmin or 0), float(shown.norm.vmax or 1))
+            low, high = shown.get_clim()
+            log_ticks(bar.ax.xaxis, float(low or 0), float(high or 1))
 
 
 def _norm(values: np.ndarray, scale: Scale) -> Normalize:
