@@ -16,6 +16,7 @@ from krogh.runs.config import SimulateConfig
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
+RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
