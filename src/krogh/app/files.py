@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
 from krogh.app.jobs import Job, read_job
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
@@ -42,8 +45,6 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def add_routes(app: Any, workspace: Workspace) -> None:
     """Add the addresses of files to `app`; each looks only into the folder of the user who asks."""
-    from fastapi import HTTPException, Request, Response
-    from fastapi.responses import FileResponse, JSONResponse
 
     def job_of(request: Request, run_id: str) -> Job:
         return read_job(workspace.place(request.scope["krogh_user"]).run(run_id))
@@ -111,8 +112,12 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         return answer(make)
 
     for path, function in (
-        ("files/{path:path}", file), ("report", report), ("pictures.zip", pictures), ("section/{number}", section), ("map/{name}", brain_map),
-    ):  # fmt: skip
+        ("files/{path:path}", file),
+        ("report", report),
+        ("pictures.zip", pictures),
+        ("section/{number}", section),
+        ("map/{name}", brain_map),
+    ):
         app.get(f"/runs/{{run_id}}/{path}", include_in_schema=False)(function)
 
 

@@ -1,4 +1,4 @@
-"""Let in only the owner's browser, on this machine's address, with bodies of bounded size; forbid the page to load from elsewhere.
+"""Let in only the owner's browser, on this machine's address, with bodies of bounded size; load nothing from elsewhere.
 
 Every request and socket passes here first: Host (against DNS rebinding), Origin (against other pages of the same browser),
 token or its cookie (against other users of the machine), then the size of what it sends.
@@ -22,16 +22,20 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-#: The framework writes its scripts into the page and compiles templates, hence 'unsafe-inline' and 'unsafe-eval'; nothing foreign.
+#: The framework writes its scripts into the page and compiles templates, hence the two 'unsafe'; nothing foreign is allowed.
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = (
-    (b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"), (b"cross-origin-opener-policy", b"same-origin"), (b"cross-origin-resource-policy", b"same-origin"),
-)  # fmt: skip
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _UNREAD = "Open the link that 'krogh app' printed when it started: it holds the token of this page."
 

@@ -71,11 +71,20 @@ def _flag(text: str) -> str:
 def regions_table(stored: StoredTable) -> Table:
     """Return value and 95 % interval of each region; a value with a flag is a limit, not an estimate."""
     names = [n for n in _SHOWN if n in stored.columns]
-    rows = [
-        [r.get("region", ""), r.get("voxels", ""), *(_with_interval(r, n) for n in names), *(r.get("axr_sd_one_voxel", ""), flag)]
-        for r in _rows(stored)
-        for flag in (_flag(r.get("flag", "")),)
-    ]
+    rows = []
+    for r in _rows(stored):
+        held = _with_interval(r, "axr" if "axr" in r else "k") != "not determined"
+        cells = ["–" if not held and n in ("kie", "ps", "p") else _with_interval(r, n) for n in names]
+        least = _float(r.get("axr_sd_one_voxel", ""))
+        rows.append(
+            [
+                r.get("region", ""),
+                r.get("voxels", ""),
+                *cells,
+                "–" if math.isnan(least) else f"{least:.2g}",
+                _flag(r.get("flag", "")),
+            ]
+        )
     heads = [_SHOWN[n] for n in names]
     note = (
         "In brackets: 95 % profile interval (noise only); ± is one SD. 'One voxel' is the least SD that a single voxel can have."

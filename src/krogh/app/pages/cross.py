@@ -54,10 +54,17 @@ def settings_of(form: dict[str, Any]) -> dict[str, Any]:
 
         doses = {n: doses.get(n) or typical_dose(get_compound(n), form["species"]).describe() for n in names}
     held = {
-        "compounds": names, "species": form["species"], "geometry": form["geometry"], "duration": (form["duration"] or "").strip(),
-        "leak_factor": form["leak_factor"], "pericyte_coverage": form["pericyte_coverage"], "amino_acids": form["amino_acids"],
-        "efflux": form["efflux"], "together": bool(form["together"]), "dose": doses or None,
-    }  # fmt: skip
+        "compounds": names,
+        "species": form["species"],
+        "geometry": form["geometry"],
+        "duration": (form["duration"] or "").strip(),
+        "leak_factor": form["leak_factor"],
+        "pericyte_coverage": form["pericyte_coverage"],
+        "amino_acids": form["amino_acids"],
+        "efflux": form["efflux"],
+        "together": bool(form["together"]),
+        "dose": doses or None,
+    }
     return {k: v for k, v in held.items() if v not in (None, "", {}, False)}
 
 
@@ -118,15 +125,18 @@ def _form(me: Here, job: Job | None) -> None:
         _select(form, before, "species", "Species", {s: s for s in choices("species")})
         known = {g: _GEOMETRIES.get(g, g) for g in choices("geometry")}
         _select(form, before, "geometry", "Geometry", known)
-        state = ui.select(list(STATES), label="State of the barrier", value=None if before else "healthy").classes("w-full")
+        state = ui.select(list(STATES), label="State of the barrier", value=_state_words(before)).classes("w-full")
         state.props('data-testid="state-of-barrier"')
         numbers = {
-            key: ui.number(label, value=before.get(key, 1.0), min=0, max=most, step=step).classes("w-full").bind_value_to(form, key)
+            key: ui.number(label, value=before.get(key, 1.0), min=0, max=most, step=step)
+            .classes("w-full")
+            .bind_value_to(form, key)
             for key, label, most, step in (
-                ("leak_factor", "Open junctions over healthy", 1000, 1), ("pericyte_coverage", "Pericyte coverage, 0 to 1", 1, 0.1),
+                ("leak_factor", "Open junctions over healthy", 1000, 1),
+                ("pericyte_coverage", "Pericyte coverage, 0 to 1", 1, 0.1),
                 ("amino_acids", "Plasma amino acids over fasting", 20, 0.5),
             )
-        }  # fmt: skip
+        }
         pumps = ui.label(_pump_words(form["efflux"])).classes("krogh-soft")
         state.on_value_change(lambda: _fill(form, numbers, pumps, state.value))
         ui.switch("Compete for carriers (one problem)", value=before.get("together", False)).bind_value_to(form, "together")
@@ -152,6 +162,12 @@ def _field(form: dict[str, Any], before: dict[str, Any], key: str, label: str, d
 def _select(form: dict[str, Any], before: dict[str, Any], key: str, label: str, options: dict[str, str]) -> None:
     value = before.get(key, next(iter(options)))
     ui.select(options, label=label, value=value).classes("w-full").props(f'data-testid="{key}"').bind_value_to(form, key)
+
+
+def _state_words(before: dict[str, Any]) -> str | None:
+    keys = ("leak_factor", "pericyte_coverage", "efflux", "amino_acids")
+    held = {k: before[k] for k in keys if k in before and before[k] not in (1, 1.0, {})}
+    return next((words for words, settings in STATES.items() if settings == held), None)
 
 
 def _pump_words(efflux: dict[str, float]) -> str:

@@ -22,9 +22,13 @@ __all__ = ["Here", "banner", "card", "empty", "frame", "here", "say", "table"]
 _MENU = {"/": "Cross", "/measure": "Measure", "/link": "Link", "/runs": "Runs"}
 _NOTICE = "Research software: not for diagnosis or dosing."
 _WORDS = {
-    "running": "running", "waiting": "waiting for a free place", "done": "done", "failed": "failed", "stopped": "stopped",
+    "running": "running",
+    "waiting": "waiting for a free place",
+    "done": "done",
+    "failed": "failed",
+    "stopped": "stopped",
     "broken off": "broken off",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def table(content: Table, *, name: str = "table") -> ui.html:
     text = f'{note}<div class="krogh-scroll" tabindex="0" role="region" aria-label="{label}">'
     return ui.html(
         text
-        + f'<table class="krogh-table" data-testid="{escape(name, quote=True)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
+        + f'<table class="krogh-table" data-testid="{escape(name, quote=True)}">'
+        + f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
         sanitize=False,
     ).classes("w-full")
 

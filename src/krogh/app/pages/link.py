@@ -51,11 +51,27 @@ def link_figure(
     if water:
         up = [(h - p) * 1e6 if math.isfinite(h) else 0.0 for _, p, _, h in water]
         down = [(p - low) * 1e6 if math.isfinite(low) else 0.0 for _, p, low, _ in water]
-        data.append({"type": "scatter", "mode": "markers", "name": "water, measured (95 % interval)", "x": [p * 1e6 for _, p, *_ in water],
-                     "y": [f"water, {n}" for n, *_ in water], "marker": {"size": 12, "color": CYCLE[0]},
-                     "error_x": {"type": "data", "array": up, "arrayminus": down, "symmetric": False}})  # fmt: skip
-    data.append({"type": "scatter", "mode": "markers", "name": "drugs, simulated", "x": [p * 1e6 for _, p in drugs],
-                 "y": [n for n, _ in drugs], "marker": {"size": 12, "color": CYCLE[1], "symbol": "diamond"}})  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "water, measured (95 % interval)",
+                "x": [p * 1e6 for _, p, *_ in water],
+                "y": [f"water, {n}" for n, *_ in water],
+                "marker": {"size": 12, "color": CYCLE[0]},
+                "error_x": {"type": "data", "array": up, "arrayminus": down, "symmetric": False},
+            }
+        )
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "drugs, simulated",
+            "x": [p * 1e6 for _, p in drugs],
+            "y": [n for n, _ in drugs],
+            "marker": {"size": 12, "color": CYCLE[1], "symbol": "diamond"},
+        }
+    )
     x = {"title": {"text": "permeability of the barrier [µm/s]"}, "type": "log", "exponentformat": "power"}
     shape = layout(
         dark, height=170 + 34 * (len(water) + len(drugs)), xaxis=x, yaxis={"autorange": "reversed"}, hovermode="closest"
@@ -108,6 +124,6 @@ async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
         words = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in state.items() if v not in (1, 1.0, {}))
         ui.label(f"State of the barrier in the simulation: {words or 'healthy'}. In the scan: as it was.").classes("krogh-soft")
         ui.label(
-            "P of water is k_ie r / 2 with the capillary radius that was stated; its interval is that of the exchange rate alone. Water crosses "
-            "through membranes and channels, so a raised P of water is no proof that the junctions are open for a drug."
+            "P of water is k_ie r / 2 with the capillary radius that was stated; its interval is that of the exchange rate alone. "
+            "Water crosses through membranes and channels: a raised P of water is no proof that the junctions let a drug pass."
         ).classes("krogh-soft")

@@ -21,8 +21,12 @@ __all__ = ["fit_steps", "register"]
 
 _IMAGE = (".nii.gz", ".nii")
 _PROTOCOL = (".tsv", ".mat", ".bf", ".bval", ".tm", ".json")
-_PARTS = {"scan": ("Scan, 4-D NIfTI", _IMAGE), "protocol": ("Protocol: .tsv or .mat, or .bf, .bval and .tm", _PROTOCOL),
-          "mask": ("Mask (optional)", _IMAGE), "regions": ("Regions, label image (optional)", _IMAGE)}  # fmt: skip
+_PARTS = {
+    "scan": ("Scan, 4-D NIfTI", _IMAGE),
+    "protocol": ("Protocol: .tsv or .mat, or .bf, .bval and .tm", _PROTOCOL),
+    "mask": ("Mask (optional)", _IMAGE),
+    "regions": ("Regions, label image (optional)", _IMAGE),
+}
 
 
 def suffix_of(name: str, allowed: tuple[str, ...]) -> str:

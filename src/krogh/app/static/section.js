@@ -90,7 +90,7 @@ export default {
       const data = this.data, canvas = this.$refs.canvas;
       if (!data || !canvas || !this.$el.clientWidth) return;
       const ratio = window.devicePixelRatio || 1, width = this.$el.clientWidth, rows = data.shape[2];
-      const strip = rows > 1 ? 190 : 96, head = 44, plot = 170, foot = 34, left = 62, right = 74, gap = 14;
+      const strip = rows > 1 ? 190 : 96, head = 58, plot = 170, foot = 34, left = 62, right = 74, gap = 14;
       const height = head + strip + gap + plot + foot;
       if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
         canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);

@@ -18,10 +18,21 @@ __all__ = ["curve_figure", "fitted_maps", "pack_map", "scan_of"]
 
 _NAME = re.compile(r"_param-([A-Za-z0-9]+)_dwimap\.nii\.gz$")
 _TITLES = {
-    "axr": "AXR, exchange rate", "adc": "ADC", "sigma": "sigma, filter efficiency", "kie": "k_ie, blood to tissue", "ps": "PS of water",
-    "p": "P, permeability to water", "s0": "S0", "rmse": "RMSE of the fit", "flag": "how the fit ended", "k": "k, exchange rate",
-    "fi": "f_i, blood fraction", "di": "D_i", "de": "D_e", "kei": "k_ei, tissue to blood",
-}  # fmt: skip
+    "axr": "AXR, exchange rate",
+    "adc": "ADC",
+    "sigma": "sigma, filter efficiency",
+    "kie": "k_ie, blood to tissue",
+    "ps": "PS of water",
+    "p": "P, permeability to water",
+    "s0": "S0",
+    "rmse": "RMSE of the fit",
+    "flag": "how the fit ended",
+    "k": "k, exchange rate",
+    "fi": "f_i, blood fraction",
+    "di": "D_i",
+    "de": "D_e",
+    "kei": "k_ei, tissue to blood",
+}
 _MAP = {"s0": "gray", "rmse": "cividis", "flag": "viridis"}
 
 
@@ -72,12 +83,19 @@ def pack_map(path: Path, name: str) -> dict[str, Any]:
     title = _TITLES.get(base, base) if base == name else f"SD of {_TITLES.get(base, base).split(',')[0]}"
     table = mpl.colormaps["magma" if name.endswith("Sd") else _MAP.get(name, "viridis")](np.linspace(0, 1, 256))[:, :3]
     return {
-        "name": name, "title": title, "unit": {"um2/ms": "µm²/ms", "um/s": "µm/s", "1": "", "arbitrary": "arbitrary"}.get(units, units),
-        "low": low, "high": high, "shape": list(upright.shape), "edges_mm": [float(e) for e in image.voxel_size_mm],
+        "name": name,
+        "title": title,
+        "unit": {"um2/ms": "µm²/ms", "um/s": "µm/s", "1": "", "arbitrary": "arbitrary"}.get(units, units),
+        "low": low,
+        "high": high,
+        "shape": list(upright.shape),
+        "edges_mm": [float(e) for e in image.voxel_size_mm],
         "values": base64.b64encode(np.ascontiguousarray(upright.ravel(order="F"), "<f4").tobytes()).decode("ascii"),
-        "index": base64.b64encode(np.ascontiguousarray(index.ravel(order="F"), "<u4").tobytes()).decode("ascii") if name == "s0" else "",
+        "index": base64.b64encode(np.ascontiguousarray(index.ravel(order="F"), "<u4").tobytes()).decode("ascii")
+        if name == "s0"
+        else "",
         "colours": base64.b64encode((table * 255).round().astype(np.uint8).tobytes()).decode("ascii"),
-    }  # fmt: skip
+    }
 
 
 def _units(path: Path) -> str:
@@ -104,8 +122,18 @@ def curve_figure(folder: Path, result: Path, voxel: int, *, dark: bool = False) 
     data: list[dict[str, Any]] = []
     if curve.low is not None and curve.high is not None:
         band = [*map(float, curve.high), *map(float, curve.low[::-1])]
-        data.append({"x": [*t, *t[::-1]], "y": band, "fill": "toself", "fillcolor": "rgba(0,114,178,.18)", "line": {"width": 0},
-                     "name": "95 % of the fit", "hoverinfo": "skip", "type": "scatter"})  # fmt: skip
+        data.append(
+            {
+                "x": [*t, *t[::-1]],
+                "y": band,
+                "fill": "toself",
+                "fillcolor": "rgba(0,114,178,.18)",
+                "line": {"width": 0},
+                "name": "95 % of the fit",
+                "hoverinfo": "skip",
+                "type": "scatter",
+            }
+        )
     data.append(
         {
             "x": t,
@@ -131,9 +159,17 @@ def curve_figure(folder: Path, result: Path, voxel: int, *, dark: bool = False) 
     ):
         use = curve.filtered == filtered
         errors = [float(e) if np.isfinite(e) else 0.0 for e in curve.error[use]]
-        data.append({"x": [float(1e3 * v) for v in curve.mixing_time_s[use]], "y": [float(v) for v in curve.measured[use]], "mode": "markers",
-                     "type": "scatter", "name": name, "error_y": {"type": "data", "array": errors},
-                     "marker": {"color": colour, "size": 9, "symbol": symbol}})  # fmt: skip
+        data.append(
+            {
+                "x": [float(1e3 * v) for v in curve.mixing_time_s[use]],
+                "y": [float(v) for v in curve.measured[use]],
+                "mode": "markers",
+                "type": "scatter",
+                "name": name,
+                "error_y": {"type": "data", "array": errors},
+                "marker": {"color": colour, "size": 9, "symbol": symbol},
+            }
+        )
     shape = layout(dark, height=330, xaxis={"title": {"text": "mixing time [ms]"}}, yaxis={"title": {"text": "ADC' [µm²/ms]"}})
     return {"data": data, "layout": shape, "config": {"displayModeBar": False, "responsive": True}}, _words(curve)
 

@@ -28,11 +28,16 @@ def layout(dark: bool, **more: Any) -> dict[str, Any]:
     axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "automargin": True}
     axes = {name: {**axis, **more.pop(name, {})} for name in ("xaxis", "yaxis")}
     return {
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": ink, "size": 13, "family": "system-ui, sans-serif"},
-        "margin": {"l": 60, "r": 15, "t": 30, "b": 50}, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "hovermode": "x unified", "hoverlabel": {"bgcolor": "#22262b" if dark else "#ffffff", "font": {"color": ink}},
-        **axes, **more,
-    }  # fmt: skip
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": ink, "size": 13, "family": "system-ui, sans-serif"},
+        "margin": {"l": 60, "r": 15, "t": 30, "b": 50},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": "#22262b" if dark else "#ffffff", "font": {"color": ink}},
+        **axes,
+        **more,
+    }
 
 
 def _figure(data: list[dict[str, Any]], shape: dict[str, Any]) -> dict[str, Any]:
@@ -64,13 +69,20 @@ def timecourse_figure(one: xr.Dataset, *, dark: bool = False, log: bool = True) 
     t, x, y = _axes(curves, unit, float(one.time[-1]), log)
     data = [
         {
-            "type": "scatter", "mode": "lines", "name": c.label, "x": _numbers(one.time.values / t.si),
+            "type": "scatter",
+            "mode": "lines",
+            "name": c.label,
+            "x": _numbers(one.time.values / t.si),
             "y": _numbers(np.where(values > 0, values, np.nan) / unit.si if log else values / unit.si),
-            "line": {"color": "#9a9a9a" if c.variable == "plasma_total" else c.colour, "dash": _DASH.get(c.dash, "dash"), "width": c.width + 0.4},
+            "line": {
+                "color": "#9a9a9a" if c.variable == "plasma_total" else c.colour,
+                "dash": _DASH.get(c.dash, "dash"),
+                "width": c.width + 0.4,
+            },
             "hovertemplate": "%{y:.3g} " + unit.name,
         }
         for c, values in zip(CURVES, curves, strict=True)
-    ]  # fmt: skip
+    ]
     return _figure(data, layout(dark, xaxis=x, yaxis=y, height=380))
 
 
@@ -82,13 +94,16 @@ def side_by_side(data: xr.Dataset, medium: str, *, dark: bool = False, log: bool
     t, x, y = _axes(curves, unit, float(data.time[-1]), log)
     lines = [
         {
-            "type": "scatter", "mode": "lines", "name": name, "x": _numbers(data.time.values / t.si),
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": _numbers(data.time.values / t.si),
             "y": _numbers(np.where(values > 0, values, np.nan) / unit.si if log else values / unit.si),
             "line": {"color": CYCLE[i % len(CYCLE)], "width": 2.4, "dash": ("solid", "dash", "dot")[i // len(CYCLE) % 3]},
             "hovertemplate": "%{y:.3g} " + unit.name,
         }
         for i, (name, values) in enumerate(zip(names, curves, strict=True))
-    ]  # fmt: skip
+    ]
     return _figure(lines, layout(dark, xaxis=x, yaxis=y, height=380))
 
 
@@ -100,27 +115,36 @@ def flow_figure(one: xr.Dataset, *, dark: bool = False) -> dict[str, Any] | None
     unit = amount_unit(float(inward.sum()))
     area = "/m²" if "m-2" in str(one["route_inward"].attrs.get("units", "")) else ""
     names = [str(r) for r in one["route"].values]
-    labels, links = ["blood", "endothelium and brain"], []
+    labels: list[str] = ["blood", "endothelium and brain"]
+    links: list[tuple[int, int, float, int]] = []
     for i, name in enumerate(names):
-        for amount, source, target, word in ((inward[i], 0, 1, "in"), (outward[i], 1, None, "out")):
+        for amount, word in ((inward[i], "in"), (outward[i], "out")):
             if amount > 1e-6 * inward.sum():
                 labels.append(f"{name} {word}: {amount / unit.si:.3g} {unit.name}{area}")
-                if target is None and "back in blood" not in labels:
-                    labels.append("back in blood")
-                way = labels.index(f"{name} {word}: {amount / unit.si:.3g} {unit.name}{area}")
-                end = labels.index("back in blood") if target is None else target
-                links += [(source, way, amount, i), (way, end, amount, i)]
+                way = len(labels) - 1
+                links += [(0, way, amount, i), (way, 1, amount, i)] if word == "in" else [(1, way, amount, i)]
     stays = float(inward.sum() - outward.sum())
     if stays > 1e-6 * inward.sum():
         labels.append(f"stayed or changed: {stays / unit.si:.3g} {unit.name}{area}")
         links.append((1, len(labels) - 1, stays, -1))
     colours = ["#8C8C8C" if i < 0 else CYCLE[i % len(CYCLE)] for *_, i in links]
     sankey = {
-        "type": "sankey", "arrangement": "snap",
-        "node": {"label": labels, "pad": 22, "thickness": 14, "color": "#7a828b", "line": {"width": 0}, "hovertemplate": "%{label}<extra></extra>"},
-        "link": {
-            "source": [s for s, *_ in links], "target": [t for _, t, *_ in links], "value": [float(v / unit.si) for _, _, v, _ in links],
-            "color": [c + "99" for c in colours], "hovertemplate": "%{value:.3g} " + unit.name + area + "<extra></extra>",
+        "type": "sankey",
+        "arrangement": "snap",
+        "node": {
+            "label": labels,
+            "pad": 22,
+            "thickness": 14,
+            "color": "#7a828b",
+            "line": {"width": 0},
+            "hovertemplate": "%{label}<extra></extra>",
         },
-    }  # fmt: skip
+        "link": {
+            "source": [s for s, *_ in links],
+            "target": [t for _, t, *_ in links],
+            "value": [float(v / unit.si) for _, _, v, _ in links],
+            "color": [c + "99" for c in colours],
+            "hovertemplate": "%{value:.3g} " + unit.name + area + "<extra></extra>",
+        },
+    }
     return _figure([sankey], layout(dark, height=340, hovermode="closest", margin={"l": 15, "r": 15, "t": 15, "b": 15}))

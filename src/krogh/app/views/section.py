@@ -1,7 +1,7 @@
 """Pack the concentrations of one compound for the animated section: one file that the browser plays without asking again.
 
-Concentrations are sent as 16-bit numbers on a logarithmic scale between the limits of the colour bar: 0 stands for the lower limit or
-less. Seven decades in 65,535 steps are 0.025 % a step.
+Concentrations are sent as 16-bit numbers on a logarithmic scale between the limits of the colour bar: 0 stands for the lower
+limit or less. Seven decades in 65,535 steps are 0.025 % a step.
 """
 
 from __future__ import annotations
@@ -43,11 +43,18 @@ def pack_section(one: xr.Dataset) -> dict[str, Any]:
     bands = [sides[0][0], *layers, *(b for b, _ in sides[1:])]
     whole = np.concatenate(columns, axis=-1)
     return {
-        "title": heading(one), "unit": unit.name, "low": low / unit.si, "high": high / unit.si,
-        "times": [float(t) for t in times], "rows": rows, "slices": slices, "shape": list(whole.shape),
-        "bands": [_band(b) for b in bands], "values": base64.b64encode(_packed(whole, low, high).tobytes()).decode("ascii"),
+        "title": heading(one),
+        "unit": unit.name,
+        "low": low / unit.si,
+        "high": high / unit.si,
+        "times": [float(t) for t in times],
+        "rows": rows,
+        "slices": slices,
+        "shape": list(whole.shape),
+        "bands": [_band(b) for b in bands],
+        "values": base64.b64encode(_packed(whole, low, high).tobytes()).decode("ascii"),
         "colours": _colours(),
-    }  # fmt: skip
+    }
 
 
 def _band(band: Band) -> dict[str, Any]:
