@@ -39,7 +39,10 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(PIP) -e ".[test,chem]"
+	$(PIP) -e ".[test,chem,app]"
+	@# the tests of the page want a browser; without one they say so and are skipped
+	@test -x /usr/bin/chromium || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+		(apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1 || true
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.core

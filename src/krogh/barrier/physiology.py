@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
 from krogh.compounds.compound import Value
 from krogh.compounds.values import Kind, read_value
 from krogh.errors import InputError, nearest
+from krogh.units import DIMENSIONS
 
-__all__ = ["SPECIES", "Physiology", "get_physiology", "with_physiology"]
+__all__ = ["SPECIES", "Physiology", "get_physiology", "listed", "with_physiology"]
 
 SPECIES = ("human", "mouse", "rat")
 
@@ -118,6 +119,12 @@ _KEYS: dict[str, tuple[str, Kind]] = {
 
 
 @cache
+def _table(species: str) -> dict[str, Any]:
+    """Return the data file of a species as it is."""
+    return tomllib.loads((resources.files("krogh.barrier") / "data" / f"{species}.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def get_physiology(species: str) -> Physiology:
     """Return the physiology of ``human``, ``rat`` or ``mouse``.
 
@@ -128,8 +135,7 @@ def get_physiology(species: str) -> Physiology:
     """
     if species not in SPECIES:
         raise InputError("species", got=repr(species), expected=", ".join(SPECIES), hint=nearest(species, SPECIES))
-    text = (resources.files("krogh.barrier") / "data" / f"{species}.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    table = _table(species)
     values = {name: read_value(table[key], kind, f"{species}.{key}") for key, (name, kind) in _KEYS.items()}
     return Physiology(species=species, **values)
 
@@ -150,3 +156,15 @@ def with_physiology(physiology: Physiology, values: Mapping[str, Any]) -> Physio
         changed[name] = read_value(raw, kind, f"physiology.{key}")
     assert {f.name for f in fields(physiology)} >= set(changed)
     return replace(physiology, **changed)
+
+
+def listed(physiology: Physiology) -> Iterator[tuple[str, Value, Callable[[float], str]]]:
+    """Yield key, value and a function that writes a number of that key in the unit of the data file, in its order."""
+    table = _table(physiology.species)
+    for key, (name, kind) in _KEYS.items():
+        unit = table[key].get("unit", "")
+        yield key, getattr(physiology, name), partial(_write, unit=unit, factor=DIMENSIONS[kind.dimensions[0]][1][unit])
+
+
+def _write(value: float, unit: str, factor: float) -> str:
+    return f"{value / factor:.4g} {unit}".strip()

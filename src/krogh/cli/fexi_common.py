@@ -49,17 +49,19 @@ def enough_memory(what: str) -> Iterator[None]:
         raise InputError(what, got="more data than the free memory holds", hint="use a smaller mask, or larger voxels") from None
 
 
-def progress_printer(what: str, *, quiet: bool) -> Callable[[int, int], None] | None:
-    """Return a function that tells on stderr how far long work is, at most every second; None where `quiet`."""
-    if quiet:
-        return None
+def progress_printer(what: str, *, quiet: bool) -> Callable[[int, int], None]:
+    """Return a function that tells how far long work is: on stderr, at most every second and not where `quiet`, and to a page."""
     import time
 
+    from krogh.io.progress import progress_record
+
     state = {"next": time.monotonic() + 1.0}
+    record = progress_record([what])
 
     def show_progress(done: int, total: int) -> None:
+        record(what, done / max(total, 1))
         now = time.monotonic()
-        if now >= state["next"]:
+        if not quiet and now >= state["next"]:
             state["next"] = now + 1.0
             sys.stderr.write(f"{what}: {done:,} of {total:,}\n")
             sys.stderr.flush()

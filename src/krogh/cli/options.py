@@ -51,13 +51,17 @@ def check_device(device: str, *, cuda: bool) -> str:
 @contextlib.contextmanager
 def progress(labels: Sequence[str], *, quiet: bool) -> Iterator[Callable[[str, float], None]]:
     """Yield a function (label, share done) that shows progress on stderr: bars on a terminal, else a line per finished item."""
+    from krogh.io.progress import progress_record
+
+    record = progress_record(labels)
     if quiet:
-        yield lambda label, share: None
+        yield record
         return
     if not sys.stderr.isatty():
         finished: set[str] = set()
 
         def line(label: str, share: float) -> None:
+            record(label, share)
             if share >= 1.0 and label not in finished:
                 finished.add(label)
                 sys.stderr.write(f"{label}: done ({len(finished)} of {len(labels)})\n")

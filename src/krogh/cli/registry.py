@@ -6,7 +6,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "plot", "compounds", "fexi")
+COMMANDS = ("simulate", "plot", "compounds", "fexi", "report", "cite", "app")
 
 
 def register_commands(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.units import parse_quantity
 
-__all__ = ["read_plasma_curve", "read_text_file", "read_toml"]
+__all__ = ["read_plasma_curve", "read_text_file", "read_toml", "write_text_file"]
 
 _LARGEST_BYTES = 20_000_000
 
@@ -42,6 +42,32 @@ def read_text_file(path: Path | str, *, largest: int = _LARGEST_BYTES, what: str
         raise InputError(
             where, got=getattr(error, "strerror", None) or str(error), expected=f"a readable file ({what})"
         ) from None
+
+
+def write_text_file(path: Path, text: str) -> None:
+    """Write `text` at once or not at all: beside the target first, then moved into place.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    import os
+    import tempfile
+
+    from krogh.io.folder import output_errors
+
+    with output_errors(path.name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(scratch).chmod(0o644)
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
 
 
 def read_toml(

@@ -1,0 +1,301 @@
+"""The page Measure: a scan, or a digital head; the fit; maps on the brain with their uncertainty."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from nicegui import events, run, ui
+
+from krogh.app.jobs import Job, Step, add_job, read_job
+from krogh.app.pages.frame import Here, banner, card, empty, frame, here, say, table
+from krogh.app.pages.measure_result import show_result
+from krogh.app.workspace import Place, Workspace, clean_name
+from krogh.errors import InputError, KroghError
+from krogh.report.page import Table
+
+__all__ = ["fit_steps", "register"]
+
+_IMAGE = (".nii.gz", ".nii")
+_PROTOCOL = (".tsv", ".mat", ".bf", ".bval", ".tm", ".json")
+_PARTS = {
+    "scan": ("Scan, 4-D NIfTI", _IMAGE),
+    "protocol": ("Protocol: .tsv or .mat, or .bf, .bval and .tm", _PROTOCOL),
+    "mask": ("Mask (optional)", _IMAGE),
+    "regions": ("Regions, label image (optional)", _IMAGE),
+}
+
+
+def suffix_of(name: str, allowed: tuple[str, ...]) -> str:
+    """Return the ending of an uploaded file.
+
+    Raises
+    ------
+    InputError
+        If it is none of `allowed`.
+    """
+    for suffix in allowed:
+        if name.lower().endswith(suffix):
+            return suffix
+    raise InputError(clean_name(name), got="another kind of file", expected=" or ".join(allowed))
+
+
+def _head_steps(form: dict[str, Any]) -> list[Step]:
+    words = [
+        "fexi",
+        "simulate",
+        "--phantom",
+        str(form["phantom"]),
+        "--voxel",
+        f"{int(form['voxel'])} mm",
+        "--snr",
+        f"{float(form['snr']):g}",
+    ]
+    words += ["--seed", str(int(form["seed"])), "--protocol", str(form["preset"]), *(["--lesion"] if form["lesion"] else [])]
+    return [Step(tuple(words), "scan")]
+
+
+def fit_steps(form: dict[str, Any], files: dict[str, Path]) -> list[Step]:
+    """Return the commands that the form describes: the head first where one is simulated, then the fit.
+
+    Raises
+    ------
+    InputError
+        If scan or protocol is missing.
+    """
+    place = "scan/sub-01/dwi/sub-01_"
+    if form["source"] == "head":
+        steps = _head_steps(form)
+        words = [
+            "fexi",
+            "fit",
+            f"{place}dwi.nii.gz",
+            "--protocol",
+            f"{place}fexi.tsv",
+            "--mask",
+            f"{place}desc-brain_mask.nii.gz",
+        ]
+        words += ["--roi", f"{place}desc-tissue_dseg.nii.gz"]
+    else:
+        steps = []
+        scan = next((n for n in files if n.startswith("scan.")), None)
+        protocol = next((n for e in (".tsv", ".mat", ".bf") for n in files if n == f"protocol{e}"), None)
+        if scan is None:
+            raise InputError("scan", got="no file", expected="a 4-D NIfTI", hint="choose one, or take the digital head")
+        words = ["fexi", "fit", scan, "--protocol", protocol or str(form["preset"])]
+        for part, option in (("mask", "--mask"), ("regions", "--roi")):
+            name = next((n for n in files if n.startswith(f"{part}.")), None)
+            words += [option, name] if name else []
+    words += [
+        "--estimator",
+        form["estimator"],
+        "--model",
+        form["model"],
+        "--vb",
+        f"{float(form['vb']):g} %",
+        "--radius",
+        f"{float(form['radius']):g} um",
+    ]
+    return [*steps, Step(tuple(words))]
+
+
+def _check(form: dict[str, Any], files: dict[str, Path]) -> Table:
+    """Read protocol and header as the command would, and return what was found."""
+    from krogh.io.fexi_protocol import describe_rows, read_protocol
+
+    name = next((n for e in (".tsv", ".mat", ".bf") for n in files if n == f"protocol{e}"), None)
+    if name and form["source"] == "files":
+        with tempfile.TemporaryDirectory() as scratch:  # the parts of a protocol are looked for by name, beside one another
+            for part, path in files.items():
+                if part.startswith("protocol."):
+                    shutil.copyfile(path, Path(scratch) / part)
+            plan = read_protocol(str(Path(scratch) / name))
+    else:
+        plan = read_protocol(str(form["preset"]))
+    note = f"{plan.n_volumes} volumes in {plan.n_series} series."
+    scan = next((p for n, p in files.items() if n.startswith("scan.")), None)
+    if form["source"] == "files" and scan is not None:
+        from krogh.io.nifti import read_image
+
+        shape = read_image(scan, where="scan").data.shape
+        note += f" The scan: {' x '.join(map(str, shape))}."
+        if len(shape) != 4 or shape[3] != plan.n_volumes:
+            raise InputError(
+                "scan", got=f"{shape[3] if len(shape) == 4 else 1} volumes", expected=f"{plan.n_volumes}, as the protocol has"
+            )
+    if plan.echo_time_filter_s is None or plan.echo_time_detect_s is None:
+        note += " No echo times: a T2 difference of blood and tissue biases AXR by 20 to 30 %, uncorrected."
+    if plan.crusher_q_rad_m is None and plan.crusher_b_per_second_s_m2_s is None:
+        note += " No crusher moment: crushers lower AXR, uncorrected."
+    rows = [
+        [f"{r['volume']:.0f}", f"{r['filter_b_s_mm2']:.4g}", f"{r['b_s_mm2']:.4g}", f"{1e3 * r['mixing_time_s']:.4g}"]
+        for r in describe_rows(plan)
+    ]
+    return Table(("volume", "filter b [s/mm2]", "b [s/mm2]", "t_m [ms]"), rows, note=note)
+
+
+def _start(place: Place, form: dict[str, Any], files: dict[str, Path]) -> str:
+    _check(form, files)
+    head = form["source"] == "head"
+    title = (
+        f"FEXI of the digital head ({form['phantom']}, SNR {float(form['snr']):g})"
+        if head
+        else f"FEXI of {form.get('scan name', 'a scan')}"
+    )
+    about = {k: v for k, v in form.items() if isinstance(v, (str, int, float, bool))}
+    return add_job(place, "measure", title, fit_steps(form, files), {} if head else files, {"form": about})
+
+
+def register(workspace: Workspace, largest_upload: int) -> None:
+    """Add the page."""
+
+    @ui.page("/measure")
+    async def measure(request: Request) -> None:
+        me = here(request, workspace)
+        job = _asked(me, request.query_params.get("run"))
+        with frame(me, "/measure"):
+            ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How fast does water cross the barrier?</h1>", sanitize=False)
+            with ui.element("div").classes("krogh-split"):
+                with ui.column().classes("gap-4 w-full"):
+                    _form(me, dict(job.about.get("form", {})) if job else {}, largest_upload)
+                with ui.column().classes("gap-4 w-full").style("min-width:0"):
+                    _watch(me, job)
+
+
+def _asked(me: Here, run_id: str | None) -> Job | None:
+    try:
+        return read_job(me.place.run(run_id)) if run_id else None
+    except KroghError as error:
+        say(error)
+        return None
+
+
+def _phantoms() -> dict[str, str]:
+    from krogh.io.asldro import brain_file
+
+    try:
+        brain_file()
+    except (KroghError, OSError):
+        return {"shapes": "geometric head"}
+    return {"shapes": "geometric head", "brain": "digital brain"}
+
+
+def _form(me: Here, before: dict[str, Any], largest: int) -> None:
+    from krogh.fexi.estimators import ESTIMATORS
+    from krogh.fexi.models import MODELS
+    from krogh.fexi.presets import PRESETS
+
+    form: dict[str, Any] = {}
+    files: dict[str, Path] = {}
+    with card("Scan"):
+        source = ui.toggle({"head": "Digital head", "files": "My files"}, value="head").props(
+            'no-caps aria-label="Where the scan comes from"'
+        )
+        source.bind_value_to(form, "source")
+        with ui.column().classes("w-full").bind_visibility_from(source, "value", value="head"):
+            _select(form, before, "phantom", "Head", _phantoms())
+            for key, label, value, low, high in (
+                ("voxel", "Voxel [mm]", 5, 1, 20),
+                ("snr", "SNR at b = 0", 50, 1, 100_000),
+                ("seed", "Seed", 1, 0, 2**31),
+            ):
+                ui.number(label, value=before.get(key, value), min=low, max=high).classes("w-full").bind_value_to(form, key)
+            ui.switch("A lesion of raised exchange", value=before.get("lesion", True)).bind_value_to(form, "lesion")
+        with ui.column().classes("w-full").bind_visibility_from(source, "value", value="files"):
+            for part, (label, allowed) in _PARTS.items():
+                _upload(me, form, files, part, label, allowed, largest)
+        _select(form, before, "preset", "Protocol preset (where no file is given)", {p: p for p in PRESETS}, "human-bbb")
+        checks = ui.column().classes("w-full")
+
+        async def check() -> None:
+            checks.clear()
+            try:
+                found = await run.io_bound(_check, form, files)
+            except KroghError as error:
+                say(error)
+                return
+            with checks:
+                table(found, name="protocol")
+
+        ui.button("Check scan and protocol", on_click=check).props('outline no-caps data-testid="check"')
+    with card("Fit"):
+        _select(
+            form, before, "estimator", "Estimator", {n: f"{n}: {words}" for n, (_, words) in ESTIMATORS.items() if n != "pooled"}
+        )
+        models = {n: n for n in MODELS}
+        _select(form, before, "model", "Signal model", models)
+        for key, label, value in (("vb", "Blood fraction [%], stated", 4.0), ("radius", "Capillary radius [um], stated", 3.0)):
+            ui.number(label, value=before.get(key, value), min=0.1, max=50).classes("w-full").bind_value_to(form, key)
+        ui.label("Regions are pooled fits with profile intervals, whatever the estimator of the voxels.").classes("krogh-soft")
+
+    async def go() -> None:
+        button.disable()
+        try:
+            run_id = await run.io_bound(_start, me.place, dict(form), dict(files))
+        except (KroghError, ValueError, TypeError) as error:
+            say(error)
+            button.enable()
+            return
+        ui.navigate.to(f"/measure?run={run_id}")
+
+    button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
+
+
+def _select(
+    form: dict[str, Any], before: dict[str, Any], key: str, label: str, options: dict[str, str], default: str | None = None
+) -> None:
+    value = before.get(key, default)
+    value = value if value in options else next(iter(options))
+    ui.select(options, label=label, value=value).classes("w-full").props(f'data-testid="{key}"').bind_value_to(form, key)
+
+
+def _upload(
+    me: Here, form: dict[str, Any], files: dict[str, Path], part: str, label: str, allowed: tuple[str, ...], largest: int
+) -> None:
+    async def take(event: events.UploadEventArguments) -> None:
+        try:
+            suffix = suffix_of(event.file.name, allowed)
+            if event.file.size() > largest:
+                raise InputError(clean_name(event.file.name), got=f"{event.file.size()} bytes", expected=f"at most {largest}")
+            target = me.place.new_upload(suffix)
+            await event.file.save(target)
+        except KroghError as error:
+            say(error)
+            return
+        if part != "protocol":
+            for old in [n for n in files if n.startswith(f"{part}.")]:
+                files.pop(old)
+        files[f"{part}{suffix}"] = target
+        form[f"{part} name"] = clean_name(event.file.name)
+        ui.notify(f"{clean_name(event.file.name)} received", type="positive")
+
+    ui.upload(label=label, on_upload=take, auto_upload=True, max_file_size=largest, multiple=part == "protocol").classes(
+        "w-full"
+    ).props(f'accept="{",".join(allowed)}" data-testid="upload-{part}" flat bordered')
+
+
+def _watch(me: Here, job: Job | None) -> None:
+    if job is None:
+        empty("Take the digital head or your own scan, and press Run. Maps with their uncertainty appear here.")
+        return
+    state, result = ui.column().classes("w-full"), ui.column().classes("w-full gap-4")
+    seen: list[Any] = []
+
+    async def look() -> None:
+        now = read_job(job.folder)
+        what = (now.state, round(1000 * now.share))
+        if what == tuple(seen):
+            return
+        seen[:] = what
+        state.clear()
+        with state:
+            banner(now)
+        if now.state == "done":
+            clock.deactivate()
+            with result:
+                await show_result(me, now)
+
+    clock = ui.timer(0.2, look)
