@@ -18,7 +18,6 @@ DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
-RUNNABLE |= {"block": DOCS / "how-to" / "block.md"}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
