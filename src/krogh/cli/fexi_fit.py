@@ -38,7 +38,7 @@ def fit(
     mask: Annotated[Path | None, typer.Option("--mask", "-m", help="Voxels to fit; default: all with signal.")] = None,
     roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
     out: options.Out = Path("out"),
-    estimator: Annotated[str, typer.Option("--estimator", "-e", help="nlls, rician or nlls27 (slow).")] = "nlls",
+    estimator: Annotated[str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb.")] = "nlls",
     model: Annotated[str, typer.Option("--model", help="axr, 2cm or 2cmr.")] = "axr",
     bound: Annotated[
         list[str] | None, typer.Option("--bound", help="Limits of a parameter, e.g. sigma=-0.5:1. Repeatable.")
@@ -95,6 +95,7 @@ def fit(
             image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
             progress=progress_printer("voxels fitted", quiet=quiet),
+            learning=progress_printer("learning from the scan, step", quiet=quiet),
         )  # fmt: skip
     inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
     files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
@@ -107,7 +108,10 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
 
     if name == "pooled":
         raise UsageError(
-            "--estimator", got="pooled", expected="nlls, rician or nlls27", hint="regions are always pooled; give --roi"
+            "--estimator",
+            got="pooled",
+            expected="nlls, rician, nlls27 or a learned one",
+            hint="regions are always pooled; give --roi",
         )
     get_estimator(name)
     if noise_sd is not None and noise_map is not None:
@@ -212,6 +216,7 @@ def _table(result: FexiMaps) -> list[str]:
         flag = "" if r.flag == Flag.OK else f"  [{r.flag.name}: {r.flag.sentence}]"
         tail = f"{r.values.get('kie', math.nan):10.3g}  {r.values.get('p', math.nan):8.3g}{flag}"
         lines.append("  ".join([f"{r.name[:18]:18s} {r.n_voxels:7d}", *cells, tail]))
+    lines += _posterior_lines(result)
     if len(result.regions) > _MAX_ROWS:
         lines.append(f"... and {len(result.regions) - _MAX_ROWS} more in regions.tsv")
     snr = "unknown" if result.snr is None else f"{result.snr:.0f}"
@@ -220,6 +225,20 @@ def _table(result: FexiMaps) -> list[str]:
     vessels = f"v_b {result.settings['blood_fraction']:g}, capillary radius {result.settings['radius_m'] * 1e6:g} um (stated)"
     lines += ["", f"SNR {snr}, noise SD{noise or ' unknown'}; {vessels}", f"voxels: {counts}", *_short(result.notes)]
     return [*lines, "Research software: not for diagnosis or dosing."]
+
+
+def _posterior_lines(result: FexiMaps) -> list[str]:
+    from krogh.runs.fexi_parameters import shown
+
+    some = [r for r in result.regions[:_MAX_ROWS] if r.posterior]
+    if not some:
+        return []
+    names = [shown(n) for n in result.model.parameter_names]
+    lines = ["", "posterior of the mean over the voxels of a region, 95 % intervals"]
+    for r in some:
+        cells = [f"{f'{r.posterior[p.name][0]:.3g} {_ends(*r.posterior[p.name][2:])}':24s}" for p in names]
+        lines.append("  ".join([f"{r.name[:18]:18s} {r.n_voxels:7d}", *cells]).rstrip())
+    return lines
 
 
 def _short(notes: tuple[str, ...]) -> list[str]:

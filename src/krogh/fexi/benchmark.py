@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from krogh.fexi.estimators import get_estimator
+from krogh.fexi.estimators import ESTIMATORS, get_estimator, get_preparation
 from krogh.fexi.interface import Flag, Progress
 from krogh.fexi.models.axr import AxrModel
 from krogh.fexi.precision import fisher, sd_from_fisher
@@ -25,6 +26,8 @@ __all__ = ["ORIGIN_PRIOR", "BenchmarkResult", "Guess", "Score", "TestSet", "benc
 FloatArray = NDArray[np.float64]
 #: A function that returns theta [voxel, 3] (SI) from signals [voxel, volume].
 Guess = Callable[[FloatArray], FloatArray]
+#: True log density of a test set: ``log_density(u)`` of logit coordinates [..., 3], as a learned prior has it.
+Density = Any
 #: Limits of the uniform prior of the origin experiment, SI (ADC, sigma, AXR).
 ORIGIN_PRIOR = np.array([[0.1e-9, 4e-9], [0.0, 0.8], [0.1, 20.0]])
 _NAMES = ("adc_m2_s", "sigma", "axr_per_s")
@@ -33,7 +36,11 @@ _BINS = 12
 
 @dataclass(frozen=True)
 class TestSet:
-    """Hold truth [voxel, 3], noise-free and noisy signals [voxel, volume] and how they were made."""
+    """Hold truth [voxel, 3], noise-free and noisy signals [voxel, volume] and how they were made.
+
+    ``prior`` [3, 2] are the limits that estimators are given. ``density`` is the true log density per logit coordinate where it
+    is not uniform within them, ``tissue`` [voxel] the tissue of each voxel; estimators see neither.
+    """
 
     __test__ = False
     truth: FloatArray
@@ -43,6 +50,14 @@ class TestSet:
     prior: FloatArray
     snr: float
     seed: int
+    density: Density | None = None
+    tissue: NDArray[np.int64] | None = None
+    words: str = "ADC 0.1-4 um2/ms, sigma 0-0.8, AXR 0.1-20 1/s uniform"
+
+    @property
+    def span(self) -> FloatArray:
+        """Range of the truth [3, 2], for bins and axes."""
+        return self.prior if self.density is None else np.quantile(self.truth, [0.001, 0.999], axis=0).T
 
     def noisy(self, rows: NDArray[np.int64], stream: int) -> FloatArray:
         """Return fresh Rician noise on the voxels `rows`; `stream` numbers the repetition."""
@@ -135,21 +150,31 @@ def _estimator(name: str, data: TestSet, threads: int) -> tuple[Guess, Callable[
     model = AxrModel(bounds=dict(zip(_NAMES, data.prior.tolist(), strict=True)))
     last: dict[str, float] = {}
 
+    base, _, variant = name.partition(":")
+    learn: Any = get_preparation(base) if base in ESTIMATORS and not variant else None
+    settings: dict[str, Any] = {"prior": variant} if variant else {}
+
     def fitted(signals: FloatArray) -> FloatArray:
-        run = get_estimator(name)
-        estimate = run(model, data.protocol, signals, noise_sd=1 / data.snr, threads=threads, s0="known", snr_limit=0.0)
+        run = get_estimator(base)
+        common: dict[str, Any] = {"noise_sd": 1 / data.snr, "threads": threads, "s0": "known"}
+        if learn is not None and signals.shape[0] >= min(data.truth.shape[0], 1000):  # repeats reuse what the set taught
+            settings.update(learn(model, data.protocol, signals, **common))
+        estimate = run(model, data.protocol, signals, **common, snr_limit=0.0, **settings)
         last["share"] = float(np.mean(estimate.flag == Flag.ON_BOUND))
         return estimate.theta()
 
     def bayes(signals: FloatArray) -> FloatArray:
         from krogh.fexi._bayes import posterior_mean
+        from krogh.fexi.benchmark_tissues import true_posterior
 
         last["share"] = 0.0
+        if data.density is not None:
+            return true_posterior(data, signals).mean
         return posterior_mean(model, data.protocol, signals, prior=data.prior, noise_sd=1 / data.snr)[0]
 
     def constant(signals: FloatArray) -> FloatArray:
         last["share"] = 0.0
-        return np.tile(data.prior.mean(axis=1), (signals.shape[0], 1))
+        return np.tile(data.prior.mean(axis=1) if data.density is None else data.truth.mean(axis=0), (signals.shape[0], 1))
 
     return {"bayes": bayes, "constant": constant}.get(name, fitted), lambda _: last.get("share", 0.0)
 
@@ -186,7 +211,7 @@ def _score(
         )
     return Score(
         name, np.square(error).mean(0), error.mean(0), draws.var(axis=0, ddof=1).mean(0), spread, r, on_bound,
-        _bias_curve(data.truth[rows], error, data.prior), estimates, rows, seconds, some.size, repeat[1],
+        _bias_curve(data.truth[rows], error, data.span), estimates, rows, seconds, some.size, repeat[1],
     )  # fmt: skip
 
 
@@ -206,7 +231,8 @@ def benchmark(
     Parameters
     ----------
     estimators : names
-        Of :data:`krogh.fexi.estimators.ESTIMATORS` (voxel-wise), or "constant" (prior mean) or "bayes" (posterior mean = floor).
+        Of :data:`krogh.fexi.estimators.ESTIMATORS` (voxel-wise), or "constant" (prior mean) or "bayes" (posterior mean under the
+        true prior = floor). A learned one may name its prior: "eb:uniform" learns nothing.
     test_set : TestSet, optional
         Default: :func:`draw_test_set` with its defaults, the origin experiment.
     others : dict of functions, optional

@@ -20,6 +20,7 @@ from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit"]
 
+_EXTRA = ("quantiles", "log_evidence", "odd", "rank")
 _PER_VOXEL = ("s0", "rmse", "cost", "flag", "noise_sd")
 
 
@@ -49,7 +50,7 @@ def fit(
     model : str or SignalModel
         "axr", "2cm", "2cmr", or a model with inputs of its own.
     estimator : str
-        "nlls", "nlls27", "rician" or "pooled".
+        A name of :data:`krogh.fexi.estimators.ESTIMATORS`.
     noise_sd : float or array [...], optional
         SD of the noise in the unit of the signals.
     labels : array of int [...], optional
@@ -113,5 +114,9 @@ def estimate_on_grid(estimate: Estimate, keep: ArrayLike, grid: tuple[int, ...])
         sd={k: spread(v, np.nan) for k, v in estimate.sd.items()},
         interval={k: (spread(a, np.nan), spread(b, np.nan)) for k, (a, b) in estimate.interval.items()},
         grid=grid,
+        extra={
+            k: spread(v, False if v.dtype == bool else np.nan) if k in _EXTRA and v is not None else v
+            for k, v in estimate.extra.items()
+        },
         **{k: spread(getattr(estimate, k), Flag.MASKED if k == "flag" else np.nan) for k in _PER_VOXEL},
     )

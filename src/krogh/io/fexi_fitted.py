@@ -129,4 +129,8 @@ def _column_notes(row: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         units[f"{p.name}_sd"] = (p.unit, f"standard deviation of {p.label} from the Fisher matrix; n/a on a bound")
         units[f"{p.name}_low"] = (p.unit, f"low end of the 95 % profile interval of {p.label}; n/a where open")
         units[f"{p.name}_high"] = (p.unit, f"high end of the 95 % profile interval of {p.label}; n/a where open")
+        units[f"{p.name}_post"] = (p.unit, f"posterior mean of the average {p.label} of the voxels of the region")
+        units[f"{p.name}_post_sd"] = (p.unit, "its standard deviation, the unknown spread of the region included")
+        units[f"{p.name}_post_low"] = (p.unit, "low end of its 95 % interval")
+        units[f"{p.name}_post_high"] = (p.unit, "high end of its 95 % interval")
     return {name: {"Units": units[name][0], "Description": units[name][1]} for name in row if name in units}

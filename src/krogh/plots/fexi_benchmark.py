@@ -23,6 +23,12 @@ _STYLES = {
     "rician": ("#D55E00", "^"),
     "nlls27": ("#CC79A7", "D"),
     "bayes": ("#009E73", "v"),
+    "eb": ("#E69F00", "P"),
+    "hbayes": ("#000000", "*"),
+    "eb:uniform": ("#56B4E9", "x"),
+    "npe": ("#CC79A7", "X"),
+    "selfsup": ("#7A4B00", "h"),
+    "physics": ("#6A3D9A", "<"),
 }
 
 
@@ -59,7 +65,7 @@ def draw_against_truth(result: BenchmarkResult) -> tuple[Figure, str]:
     figure, axes = new_page(3.0 * max(len(scores), 2), 8.2, 3, len(scores), "Estimate against truth", caption)
     for j, field in enumerate(result.parameter_names):
         p = shown(field)
-        low, high = result.test_set.prior[j] / p.si_per_unit
+        low, high = result.test_set.span[j] / p.si_per_unit
         for i, score in enumerate(scores):
             axis = axes[j * len(scores) + i]
             truth, estimate = (a[:, j] / p.si_per_unit for a in (result.test_set.truth[score.rows], score.estimates))

@@ -17,6 +17,8 @@ from krogh.runs.fexi_parameters import shown
 
 __all__ = ["PS_ML_MIN_100ML", "PS_UNIT", "MapStore", "ParameterMap", "Vessels"]
 
+#: Suffix of a quantile map -> its place in ``extra["quantiles"]``.
+_INNER = {"Q10": 1, "Q25": 2, "Median": 3, "Q75": 4, "Q90": 5}
 PS_UNIT = "mL/min/100mL"
 PS_ML_MIN_100ML = 6000.0  # of 1/s
 
@@ -59,6 +61,9 @@ class MapStore:
         self.flag = np.full(count, Flag.MASKED, np.uint8)
         self.low: dict[str, NDArray[np.float32]] = {}
         self.high: dict[str, NDArray[np.float32]] = {}
+        self.quantiles: dict[str, NDArray[np.float32]] = {}
+        self.odd: NDArray[np.uint8] | None = None
+        self.learned = False
         self.notes: list[str] = []
 
     def put(self, part: slice, estimate: Estimate) -> None:
@@ -72,8 +77,20 @@ class MapStore:
             if name in estimate.interval:
                 for ends, values in zip((self.low, self.high), estimate.interval[name], strict=True):
                     ends.setdefault(name, np.full(self.flag.size, np.nan, np.float32))[part] = values * factors[j]
+        if (found := estimate.extra.get("quantiles")) is not None:
+            self._put_quantiles(part, found * factors[:, None], estimate)
         self.s0[part], self.rmse[part], self.flag[part] = estimate.s0, estimate.rmse, estimate.flag
         self.notes += [note for note in estimate.notes if note not in self.notes]
+
+    def _put_quantiles(self, part: slice, values: NDArray[Any], estimate: Estimate) -> None:
+        self.learned = True
+        for j, name in enumerate(self.model.parameter_names):
+            for suffix, i in _INNER.items():
+                key = f"{shown(name).name}{suffix}"
+                self.quantiles.setdefault(key, np.full(self.flag.size, np.nan, np.float32))[part] = values[:, j, i]
+        if self.odd is None:
+            self.odd = np.full(self.flag.size, 0, np.uint8)
+        self.odd[part] = estimate.extra["odd"]
 
     def theta_flags(self, inside: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
         """Return the flag of every voxel of the flat grid."""
@@ -94,18 +111,24 @@ class MapStore:
         for j, field_name in enumerate(self.model.parameter_names):
             p = shown(field_name)
             add(p.name, self.theta[:, j], p.unit, p.words, p.formula)
-            add(f"{p.name}Sd", self.sd[:, j], p.unit, f"standard deviation of {p.label} from the Fisher matrix", "")
+            kind = "of the posterior" if self.learned else "from the Fisher matrix"
+            add(f"{p.name}Sd", self.sd[:, j], p.unit, f"standard deviation of {p.label} {kind}", "")
             for suffix, ends in (("Low", self.low), ("High", self.high)):
                 if field_name in ends:
                     add(
                         f"{p.name}{suffix}",
                         ends[field_name],
                         p.unit,
-                        f"{suffix.lower()} end of the 95 % profile interval of {p.label}",
+                        f"{suffix.lower()} end of the 95 % {'posterior' if self.learned else 'profile'} interval of {p.label}",
                     )
+            for suffix in _INNER if self.quantiles else ():
+                words = "median" if suffix == "Median" else f"{suffix[1:]} % quantile"
+                add(f"{p.name}{suffix}", self.quantiles[f"{p.name}{suffix}"], p.unit, f"posterior {words} of {p.label}")
         add("s0", self.s0, "arbitrary", "signal at b = 0, one volume per series of the protocol")
         self._add_exchange(add, vessels)
         add("rmse", self.rmse, "arbitrary", "root mean square of signal minus fit")
+        if self.odd is not None:
+            add("odd", self.odd, "1", "1: the residual is larger than noise makes it in one of a million voxels; no such tissue")
         add("flag", self.flag, "1", "; ".join(f"{int(f)} {f.name}: {f.sentence}" for f in Flag))
         return made
 

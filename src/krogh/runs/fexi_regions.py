@@ -57,6 +57,8 @@ class Region:
         Smallest possible SD of the exchange rate in one voxel of the region (Cramer-Rao bound) [1/s]; NaN if unknown.
     on_bound : float
         Share of its voxels whose own fit ended on a bound.
+    posterior : dict of str to tuple
+        Mean over the voxels of the region: posterior mean, SD, 2.5 and 97.5 % ends (learned estimators only).
     """
 
     label: int
@@ -73,6 +75,7 @@ class Region:
     on_bound: float = np.nan
     flag: Flag = Flag.OK
     curve: Curve | None = None
+    posterior: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -273,6 +276,8 @@ def iter_rows(regions: tuple[Region, ...]) -> Iterator[dict[str, Any]]:
                 row[f"{name}_sd"] = r.sd[name]
             if name in r.low:
                 row[f"{name}_low"], row[f"{name}_high"] = r.low[name], r.high[name]
+        for name, numbers in r.posterior.items():
+            row |= {f"{name}_post{end}": value for end, value in zip(("", "_sd", "_low", "_high"), numbers, strict=True)}
         row |= {
             "snr": r.snr,
             "noise_sd": r.noise_sd,

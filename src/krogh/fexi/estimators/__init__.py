@@ -1,22 +1,26 @@
 """Estimators by name, one file each, loaded on first use.
 
-A new estimator is a new file with a function ``fit`` of the shape :class:`krogh.fexi.interface.Estimator` and one line here.
+A new estimator is a new file with a function ``fit`` of the shape :class:`krogh.fexi.interface.Estimator` and one line here. One
+that learns from the scan also has ``prepare``.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 from krogh.errors import UsageError, nearest
 from krogh.fexi.interface import Estimator
 
-__all__ = ["ESTIMATORS", "get_estimator"]
+__all__ = ["ESTIMATORS", "get_estimator", "get_preparation"]
 
 #: Name -> (module, what it does).
 ESTIMATORS: dict[str, tuple[str, str]] = {
     "nlls": ("krogh.fexi.estimators.nlls", "least squares in the signal domain, global optimum, compiled"),
     "nlls27": ("krogh.fexi.estimators.nlls27", "least squares by L-BFGS-B from 27 starts (the classic baseline, slow)"),
     "rician": ("krogh.fexi.estimators.rician", "maximum likelihood under Rician noise"),
+    "eb": ("krogh.fexi.estimators.eb", "posterior mean under a prior learned from the scan, on a dictionary (empirical Bayes)"),
     "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
 }
 
@@ -33,3 +37,14 @@ def get_estimator(name: str) -> Estimator:
         raise UsageError("estimator", got=repr(name), expected="a known name", hint=nearest(name, ESTIMATORS))
     estimator: Estimator = importlib.import_module(ESTIMATORS[name][0]).fit
     return estimator
+
+
+def get_preparation(name: str) -> Callable[..., dict[str, Any]] | None:
+    """Return what estimator `name` learns from a whole scan before it is fitted in pieces, or None.
+
+    It is called as ``prepare(model, protocol, signals, noise_sd=..., threads=..., progress=..., **settings)`` and returns
+    settings of ``fit``.
+    """
+    get_estimator(name)
+    preparation: Callable[..., dict[str, Any]] | None = getattr(importlib.import_module(ESTIMATORS[name][0]), "prepare", None)
+    return preparation
