@@ -43,7 +43,7 @@ def check_device(device: str, *, cuda: bool) -> str:
             "--device",
             got="cuda",
             expected="auto or cpu",
-            hint="this command solves one-dimensional chains, which run on the processor",
+            hint="this command runs on the processor",
         )
     return "cpu" if not cuda else device
 

@@ -188,10 +188,10 @@ def _lower(figure: Figure, grid: Any, one: xr.Dataset, frames: list[int], k: int
 
 
 def _map_norm(density: NDArray[np.float64]) -> Normalize:
-    positive = density[density > 0]
-    if positive.size and positive.max() > 30 * positive.min():
-        return LogNorm(float(positive.min()), float(positive.max()))
-    return Normalize(0.0, max(1.0, float(density.max())))
+    low, high = float(density.min()), float(density.max())
+    if low > 0 and high > 30:  # a leak; a hole is linear
+        return LogNorm(low, high)
+    return Normalize(0.0, max(1.0, high))
 
 
 _LINES = (
