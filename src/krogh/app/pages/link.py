@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from fastapi import Request
-from nicegui import run, ui
+from nicegui import ui
 
 from krogh.app.jobs import Job, list_jobs
-from krogh.app.pages.frame import Here, card, empty, frame, here, say
+from krogh.app.pages.frame import Here, apart, card, empty, frame, here, say
 from krogh.app.views.figures import CYCLE, layout
 from krogh.app.workspace import Workspace
 from krogh.errors import KroghError
@@ -112,7 +112,7 @@ def register(workspace: Workspace) -> None:
 
 async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
     try:
-        water, drugs = await run.io_bound(_water, scan), await run.io_bound(_drugs, drug)
+        water, drugs = await apart(_water, scan), await apart(_drugs, drug)
     except KroghError as error:
         say(error)
         return
@@ -124,6 +124,6 @@ async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
         words = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in state.items() if v not in (1, 1.0, {}))
         ui.label(f"State of the barrier in the simulation: {words or 'healthy'}. In the scan: as it was.").classes("krogh-soft")
         ui.label(
-            "P of water is k_ie r / 2 with the capillary radius that was stated; its interval is that of the exchange rate alone. "
+            "P of water is k_ie r / 2 with the stated capillary radius; its interval is that of the exchange rate alone. "
             "Water crosses through membranes and channels: a raised P of water is no proof that the junctions let a drug pass."
         ).classes("krogh-soft")
