@@ -20,8 +20,9 @@ from krogh.app.workspace import Place
 
 LIMIT_MS = 30_000
 #: Controls without a name for a screen reader.
-UNNAMED = """[...document.querySelectorAll('main button, main input:not([type=file])')].filter(e => !(e.ariaLabel || e.innerText
-  || e.labels?.length || e.closest('label') || e.hasAttribute('aria-labelledby') || e.matches('.q-toggle__native'))).map(e => e.outerHTML.slice(0, 200))"""
+UNNAMED = """[...document.querySelectorAll('main button, main input:not([type=file])')].filter(e => !(
+  e.ariaLabel || e.innerText || e.labels?.length || e.closest('label') || e.hasAttribute('aria-labelledby')
+  || e.matches('.q-toggle__native'))).map(e => e.outerHTML.slice(0, 200))"""
 
 
 class Visit:

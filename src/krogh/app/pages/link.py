@@ -25,14 +25,20 @@ def _water(job: Job) -> list[tuple[str, float, float, float]]:
     for row in stored.rows if stored else ():
         cells = dict(zip(stored.columns, row, strict=False)) if stored else {}
         rate = "axr" if "axr" in cells else "k"
-        try:
-            p, value = float(cells["p"]) * 1e-6, float(cells[rate])
-            low, high = (float(cells.get(f"{rate}_{end}", "nan")) for end in ("low", "high"))
-        except (KeyError, ValueError):
-            continue
+        p, value = _float(cells.get("p")) * 1e-6, _float(cells.get(rate))
+        low, high = (_float(cells.get(f"{rate}_{end}")) for end in ("low", "high"))
+        if not (math.isfinite(low) or math.isfinite(high)):
+            continue  # nothing is known of this region
         if p > 0 and value > 0:
             found.append((cells.get("region", ""), p, p * low / value, p * high / value))
     return found
+
+
+def _float(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:  # n/a: an open end
+        return math.nan
 
 
 def _drugs(job: Job) -> list[tuple[str, float]]:
@@ -57,7 +63,7 @@ def link_figure(
                 "mode": "markers",
                 "name": "water, measured (95 % interval)",
                 "x": [p * 1e6 for _, p, *_ in water],
-                "y": [f"water, {n}" for n, *_ in water],
+                "y": [f"water, {n}" + ("" if math.isfinite(h) else " (no upper end)") for n, *_, h in water],
                 "marker": {"size": 12, "color": CYCLE[0]},
                 "error_x": {"type": "data", "array": up, "arrayminus": down, "symmetric": False},
             }
