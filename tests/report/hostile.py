@@ -2,7 +2,8 @@
 
 SCRIPTS = (
     "<script>alert(1)</script>", "</title><script>alert(1)</script>", '"><script>alert(1)</script>',
-    "'><img src=x onerror=alert(1)>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "<svg/onload=alert(1)>", "<iframe src=javascript:alert(1)>",
+    "'><img src=x onerror=alert(1)>", "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>", "<svg/onload=alert(1)>", "<iframe src=javascript:alert(1)>",
     "<body onload=alert(1)>", "<details open ontoggle=alert(1)>", "<a href=javascript:alert(1)>x</a>", "javascript:alert(1)",
     "{{7*7}}", "${alert(1)}", "{% raw %}", "`;alert(1);`", "</script><script>alert(1)</script>",
     "<math><mtext></form><form><mglyph>",

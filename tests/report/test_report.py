@@ -201,9 +201,10 @@ def test_the_settings_file_of_the_report_repeats_the_run(simulated: Path, tmp_pa
 def test_toml_text_reads_back() -> None:
     table = {
         "a": 1, "b": 2.5e-7, "c": True, "d": "x\"\\\n\t\x7f\x01ü", "e": [1.0, "y"], "f": {"g h": 1, "k": {"dose": "1 mg iv"}},
-        "n": float("inf"), "empty key": {"": 3},
+        "n": float("inf"), "empty key": {"": 3}, "list": {"of": [{"x": 1, "y": ["a"]}, {}]},
     }  # fmt: skip
     assert tomllib.loads(to_toml({**table, "none": None})) == table
+    assert tomllib.loads(to_toml({"a": [{"b": None, "c": 1}]})) == {"a": [{"c": 1}]}
 
 
 def test_every_value_of_the_table_has_source_and_status(simulated: Path) -> None:

@@ -246,4 +246,6 @@ class Starter:
         """Let the reserve go; runs go on."""
         if self._reserve is not None and self._reserve.stdin is not None:
             self._reserve.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._reserve.wait(10)
             self._reserve = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +64,19 @@ def free_port(host: str, port: int, *, tries: int = 20) -> int:
     raise UsageError(f"--host {host} --port {port}", got=problem, expected="an address of this machine and a free port")
 
 
+def _once_it_answers(settings: Settings, then: Callable[[], None]) -> None:
+    """Wait until the port takes connections: a link that is printed works at once."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    for _ in range(600):
+        try:
+            socket.create_connection((host, settings.port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+            continue
+        then()
+        return
+
+
 def serve(settings: Settings, announce: Callable[[dict[str, str]], None]) -> None:
     """Serve the page until Ctrl-C; `announce` is called with the link of each user once it answers."""
     workspace = open_workspace(settings.workspace, settings.users)
@@ -74,6 +89,7 @@ def serve(settings: Settings, announce: Callable[[dict[str, str]], None]) -> Non
     door = Door(workspace, settings.host, settings.port, settings.largest_upload + 1_000_000)
     places = [workspace.place(user) for user in settings.users]
     app.add_middleware(Guard, door=door)
+    app.router.redirect_slashes = False  # an address is right or wrong
     app.add_static_files("/krogh", str(Path(__file__).parent / "static"))
     add_routes(app, workspace)
     register_pages(workspace, settings.largest_upload)
@@ -84,7 +100,8 @@ def serve(settings: Settings, announce: Callable[[dict[str, str]], None]) -> Non
     async def look() -> None:
         await run.io_bound(starter.look, places)
 
-    app.on_startup(lambda: announce(links))
+    announcer = threading.Thread(target=_once_it_answers, args=(settings, lambda: announce(links)), daemon=True)
+    app.on_startup(announcer.start)
     app.on_shutdown(starter.close)
     app.timer(_LOOK_EVERY_S, look)
     ui.run(

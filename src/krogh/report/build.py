@@ -51,6 +51,9 @@ def config_toml(run: RunFolder) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """Return a default as the record of a run holds it."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def voxel_curve(signal: FloatArray, protocol: Protocol, noise_sd: float | None) 
     if signal.shape != (protocol.n_volumes,) or not (np.isfinite(signal).all() and (signal > 0).all()):
         raise InputError("voxel", got="signals that are missing or not positive", expected="a voxel of the mask")
     model = get_model("axr")
-    more = {"intervals": True} if noise_sd else {}
+    more: dict[str, Any] = {"intervals": True} if noise_sd else {}
     estimate = get_estimator("nlls")(model, protocol, signal[None], noise_sd=noise_sd, **more)
     theta = estimate.theta()[0]
     flag = Flag(int(estimate.flag[0]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Request
-from nicegui import run, ui
+from nicegui import ui
 
 from krogh.app.jobs import Job, Step, add_job, read_job
 from krogh.app.pages.cross_result import show_result
-from krogh.app.pages.frame import Here, banner, card, empty, frame, here, say
+from krogh.app.pages.frame import Here, apart, banner, card, empty, frame, here, say
 from krogh.app.pages.property_card import property_card
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
@@ -144,7 +144,7 @@ def _form(me: Here, job: Job | None) -> None:
     async def go() -> None:
         button.disable()
         try:
-            run_id = await run.io_bound(_start, me, form)
+            run_id = await apart(_start, me, form)
         except (KroghError, ValueError) as error:
             say(error)
             button.enable()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from krogh.app.jobs import Job
-from krogh.app.pages.frame import Here, card, empty, say, table
+from krogh.app.pages.frame import Here, apart, card, empty, say, table
 from krogh.app.pages.runs import take_away
 from krogh.errors import KroghError
 
@@ -40,7 +40,7 @@ def _load(job: Job) -> Any:
 async def show_result(me: Here, job: Job) -> None:
     """Fill the right half of the page."""
     try:
-        data = await run.io_bound(_load, job)
+        data = await apart(_load, job)
     except KroghError as error:
         say(error)
         return

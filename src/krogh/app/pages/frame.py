@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from fastapi import Request
-from nicegui import ui
+from nicegui import run, ui
 
 from krogh.app.jobs import Job, rerun, stop
 from krogh.app.workspace import Place, Workspace
 from krogh.errors import KroghError
 from krogh.report.page import Table
 
-__all__ = ["Here", "banner", "card", "empty", "frame", "here", "say", "table"]
+__all__ = ["Here", "apart", "banner", "card", "empty", "frame", "here", "say", "table"]
 
 _MENU = {"/": "Cross", "/measure": "Measure", "/link": "Link", "/runs": "Runs"}
 _NOTICE = "Research software: not for diagnosis or dosing."
@@ -31,12 +32,22 @@ _WORDS = {
 }
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Here:
     """Hold who looks at a page, and how."""
 
     place: Place
     dark: bool
+
+
+async def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a slow function in a thread, so that the page stays alive."""
+    found: T = await run.io_bound(function, *args, **kwargs)  # type: ignore[assignment]
+    return found
 
 
 def _choice(place: Place) -> Path:
@@ -72,7 +83,7 @@ def frame(me: Here, path: str) -> Iterator[None]:
         ui.button("light" if me.dark else "dark", on_click=lambda: _turn(me)).props(
             'flat color=white no-caps aria-label="Change between light and dark"'
         )
-    with ui.element("main").classes("krogh-page"):
+    with ui.element("div").classes("krogh-page"):
         yield
     with ui.footer().style("padding:.35rem 1rem;background:#22262b;color:#fff"):
         ui.label(_NOTICE).props('role="note" data-testid="notice"')

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from fastapi import Request
-from nicegui import run, ui
+from nicegui import ui
 
 from krogh.app.jobs import Job, list_jobs
-from krogh.app.pages.frame import Here, card, empty, frame, here, say
+from krogh.app.pages.frame import Here, apart, card, empty, frame, here, say
 from krogh.app.views.figures import CYCLE, layout
 from krogh.app.workspace import Workspace
 from krogh.errors import KroghError
@@ -25,14 +25,20 @@ def _water(job: Job) -> list[tuple[str, float, float, float]]:
     for row in stored.rows if stored else ():
         cells = dict(zip(stored.columns, row, strict=False)) if stored else {}
         rate = "axr" if "axr" in cells else "k"
-        try:
-            p, value = float(cells["p"]) * 1e-6, float(cells[rate])
-            low, high = (float(cells.get(f"{rate}_{end}", "nan")) for end in ("low", "high"))
-        except (KeyError, ValueError):
-            continue
+        p, value = _float(cells.get("p")) * 1e-6, _float(cells.get(rate))
+        low, high = (_float(cells.get(f"{rate}_{end}")) for end in ("low", "high"))
+        if not (math.isfinite(low) or math.isfinite(high)):
+            continue  # nothing is known of this region
         if p > 0 and value > 0:
             found.append((cells.get("region", ""), p, p * low / value, p * high / value))
     return found
+
+
+def _float(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:  # n/a: an open end
+        return math.nan
 
 
 def _drugs(job: Job) -> list[tuple[str, float]]:
@@ -57,7 +63,7 @@ def link_figure(
                 "mode": "markers",
                 "name": "water, measured (95 % interval)",
                 "x": [p * 1e6 for _, p, *_ in water],
-                "y": [f"water, {n}" for n, *_ in water],
+                "y": [f"water, {n}" + ("" if math.isfinite(h) else " (no upper end)") for n, *_, h in water],
                 "marker": {"size": 12, "color": CYCLE[0]},
                 "error_x": {"type": "data", "array": up, "arrayminus": down, "symmetric": False},
             }
@@ -112,7 +118,7 @@ def register(workspace: Workspace) -> None:
 
 async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
     try:
-        water, drugs = await run.io_bound(_water, scan), await run.io_bound(_drugs, drug)
+        water, drugs = await apart(_water, scan), await apart(_drugs, drug)
     except KroghError as error:
         say(error)
         return
@@ -124,6 +130,6 @@ async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
         words = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in state.items() if v not in (1, 1.0, {}))
         ui.label(f"State of the barrier in the simulation: {words or 'healthy'}. In the scan: as it was.").classes("krogh-soft")
         ui.label(
-            "P of water is k_ie r / 2 with the capillary radius that was stated; its interval is that of the exchange rate alone. "
+            "P of water is k_ie r / 2 with the stated capillary radius; its interval is that of the exchange rate alone. "
             "Water crosses through membranes and channels: a raised P of water is no proof that the junctions let a drug pass."
         ).classes("krogh-soft")

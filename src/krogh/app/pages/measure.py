@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from nicegui import events, run, ui
+from nicegui import events, ui
 
 from krogh.app.jobs import Job, Step, add_job, read_job
-from krogh.app.pages.frame import Here, banner, card, empty, frame, here, say, table
+from krogh.app.pages.frame import Here, apart, banner, card, empty, frame, here, say, table
 from krogh.app.pages.measure_result import show_result
 from krogh.app.workspace import Place, Workspace, clean_name
 from krogh.errors import InputError, KroghError
@@ -213,7 +213,7 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
         async def check() -> None:
             checks.clear()
             try:
-                found = await run.io_bound(_check, form, files)
+                found = await apart(_check, form, files)
             except KroghError as error:
                 say(error)
                 return
@@ -227,14 +227,14 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
         )
         models = {n: n for n in MODELS}
         _select(form, before, "model", "Signal model", models)
-        for key, label, value in (("vb", "Blood fraction [%], stated", 4.0), ("radius", "Capillary radius [um], stated", 3.0)):
+        for key, label, value in (("vb", "Blood fraction [%], stated", 4), ("radius", "Capillary radius [um], stated", 3)):
             ui.number(label, value=before.get(key, value), min=0.1, max=50).classes("w-full").bind_value_to(form, key)
         ui.label("Regions are pooled fits with profile intervals, whatever the estimator of the voxels.").classes("krogh-soft")
 
     async def go() -> None:
         button.disable()
         try:
-            run_id = await run.io_bound(_start, me.place, dict(form), dict(files))
+            run_id = await apart(_start, me.place, dict(form), dict(files))
         except (KroghError, ValueError, TypeError) as error:
             say(error)
             button.enable()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from krogh.app.jobs import Job
-from krogh.app.pages.frame import Here, card, empty, table
+from krogh.app.pages.frame import Here, apart, card, empty, table
 from krogh.app.pages.runs import take_away
 from krogh.app.views.brain import curve_figure, fitted_maps
 from krogh.errors import KroghError
@@ -41,7 +41,7 @@ def _beside(job: Job, name: str, maps: dict[str, Any]) -> list[str]:
 
 async def show_result(me: Here, job: Job) -> None:
     """Fill the right half of the page."""
-    maps = await run.io_bound(fitted_maps, job.result)
+    maps = await apart(fitted_maps, job.result)
     stored = read_run(job.result)
     names = [n for n in maps if not n.endswith(("Sd", "Low", "High")) and n != "s0"]
     with card("Maps on the brain"):
@@ -75,7 +75,7 @@ async def show_result(me: Here, job: Job) -> None:
 
     async def voxel(number: Any) -> None:
         try:
-            figure, text = await run.io_bound(curve_figure, job.folder, job.result, int(number), dark=me.dark)
+            figure, text = await apart(curve_figure, job.folder, job.result, int(number), dark=me.dark)
         except (KroghError, ValueError, TypeError, StopIteration) as error:
             box.clear()
             words.set_text(str(error)[:200])

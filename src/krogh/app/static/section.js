@@ -90,7 +90,7 @@ export default {
       const data = this.data, canvas = this.$refs.canvas;
       if (!data || !canvas || !this.$el.clientWidth) return;
       const ratio = window.devicePixelRatio || 1, width = this.$el.clientWidth, rows = data.shape[2];
-      const strip = rows > 1 ? 190 : 96, head = 58, plot = 170, foot = 34, left = 62, right = 74, gap = 14;
+      const narrow = width < 640, strip = rows > 1 ? 190 : 96, head = narrow ? 92 : 58, plot = 170, foot = 34, left = 62, right = 74, gap = 14;
       const height = head + strip + gap + plot + foot;
       if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
         canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);
@@ -122,15 +122,19 @@ export default {
         }
       }
       g.strokeStyle = line; g.lineWidth = 1; g.textAlign = "center"; g.fillStyle = ink;
-      const narrow = width < 640;
       data.bands.forEach((band, i) => {
         const a = x(band.edges[0]), b = x(band.edges.at(-1));
         g.strokeRect(a, head, b - a, strip);
-        g.font = `600 ${narrow ? 9 : 11}px system-ui, sans-serif`; g.fillStyle = ink;
-        const words = narrow || b - a < 76 ? band.name.split(" ") : [band.name];
-        words.forEach((word, k) => g.fillText(word, (a + b) / 2, head - 20 - 11 * (words.length - 1 - k), b - a));
-        g.font = "10px system-ui, sans-serif"; g.fillStyle = soft;
-        g.fillText(band.size, (a + b) / 2, head - 6, b - a);
+        g.font = "600 11px system-ui, sans-serif"; g.fillStyle = ink;
+        if (narrow) {
+          g.save(); g.translate((a + b) / 2 + 3, head - 5); g.rotate(-Math.PI / 3); g.textAlign = "left";
+          g.fillText(band.name, 0, 0, 92); g.restore();
+        } else {
+          const words = b - a < 76 ? band.name.split(" ") : [band.name];
+          words.forEach((word, k) => g.fillText(word, (a + b) / 2, head - 20 - 12 * (words.length - 1 - k), b - a));
+          g.font = "10px system-ui, sans-serif"; g.fillStyle = soft;
+          g.fillText(band.size, (a + b) / 2, head - 6, b - a);
+        }
         g.beginPath(); g.moveTo(b, top); g.lineTo(b, top + plot); g.stroke();
       });
       g.strokeRect(left, top, width - left - right, plot);
@@ -167,8 +171,8 @@ export default {
       g.fillStyle = soft; g.textAlign = "center"; g.font = "11px system-ui, sans-serif";
       const deep = data.bands.filter((b) => b.depth_um);
       g.fillText("0", x(deep[0].edges[0]), top + plot + 14);
-      deep.forEach((band) => g.fillText(`${+band.depth_um[1].toPrecision(3)}`, x(band.edges.at(-1)), top + plot + 14));
-      g.fillStyle = ink; g.fillText("depth from the luminal face [µm]; every layer is stretched to its own band", (left + width - right) / 2, top + plot + 30, width - left);
+      deep.filter((band) => !narrow || band === deep.at(-1)).forEach((band) => g.fillText(`${+band.depth_um[1].toPrecision(3)}`, x(band.edges.at(-1)), top + plot + 14));
+      g.fillStyle = ink; g.fillText(narrow ? "depth [µm], every layer stretched" : "depth from the luminal face [µm]; every layer is stretched to its own band", (left + width - right) / 2, top + plot + 30, width - left);
       this.frames++;
     },
   },

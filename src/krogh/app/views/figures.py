@@ -115,7 +115,7 @@ def flow_figure(one: xr.Dataset, *, dark: bool = False) -> dict[str, Any] | None
     unit = amount_unit(float(inward.sum()))
     area = "/m²" if "m-2" in str(one["route_inward"].attrs.get("units", "")) else ""
     names = [str(r) for r in one["route"].values]
-    labels: list[str] = ["blood", "endothelium and brain"]
+    labels: list[str] = ["blood", "inside"]
     links: list[tuple[int, int, float, int]] = []
     for i, name in enumerate(names):
         for amount, word in ((inward[i], "in"), (outward[i], "out")):
