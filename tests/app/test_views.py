@@ -44,6 +44,17 @@ def test_section_holds_the_concentrations(data: Any) -> None:
     assert packed["times"] == sorted(packed["times"])
 
 
+def test_section_of_a_block_has_slices_and_depth_from_the_wall() -> None:
+    shape = {"cells": 20, "cells_y": 4, "cells_z": 3, "frames": 3}
+    run = krogh.simulate("mannitol", dose="1 uM constant", geometry="block", duration="1 s", block=shape)
+    packed = pack_section(run.dataset.isel(compound=0))
+    assert packed["shape"][1:3] == [3, 4]
+    names = [b["name"] for b in packed["bands"]]
+    assert names[:3] == ["artery", "lumen", "endothelium"]
+    assert packed["bands"][2]["depth_um"][0] == pytest.approx(0.0, abs=1e-9)
+    assert len(packed["slices"]["places_um"]) == 3
+
+
 def test_flow_keeps_the_amounts(data: Any) -> None:
     one = data.sel(compound="mannitol")
     figure = json.loads(json.dumps(flow_figure(one)))

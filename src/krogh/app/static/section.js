@@ -170,7 +170,7 @@ export default {
       g.stroke();
       g.fillStyle = soft; g.textAlign = "center"; g.font = "11px system-ui, sans-serif";
       const deep = data.bands.filter((b) => b.depth_um);
-      g.fillText("0", x(deep[0].edges[0]), top + plot + 14);
+      g.fillText(`${+deep[0].depth_um[0].toPrecision(3)}`, x(deep[0].edges[0]), top + plot + 14);
       deep.filter((band) => !narrow || band === deep.at(-1)).forEach((band) => g.fillText(`${+band.depth_um[1].toPrecision(3)}`, x(band.edges.at(-1)), top + plot + 14));
       g.fillStyle = ink; g.fillText(narrow ? "depth [µm], every layer stretched" : "depth from the luminal face [µm]; every layer is stretched to its own band", (left + width - right) / 2, top + plot + 30, width - left);
       this.frames++;

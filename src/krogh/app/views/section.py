@@ -36,7 +36,9 @@ def pack_section(one: xr.Dataset) -> dict[str, Any]:
     unit = concentration_unit(high)
     layers = layer_bands(one, start=1.0)
     end = float(layers[-1].edges[-1])
-    sides = [(strip("lumen", "free plasma", 0.0, 1.0), "plasma_free")]
+    lumen = next((b for b in layers if b.name == "lumen"), None)  # a block has its own blood in front of the wall
+    wall_m = 0.0 if lumen is None else lumen.end_m
+    sides = [(strip("lumen" if lumen is None else "artery", "free plasma", 0.0, 1.0), "plasma_free")]
     sides += [(strip(text, "mean", end + 0.25 + 1.1 * i, 1.1), v) for i, (v, text) in enumerate(_CELLS)]
     columns = [_beside(one, times, sides[0][1], values.shape), values]
     columns += [_beside(one, times, variable, values.shape) for _, variable in sides[1:]]
@@ -51,15 +53,15 @@ def pack_section(one: xr.Dataset) -> dict[str, Any]:
         "rows": rows,
         "slices": slices,
         "shape": list(whole.shape),
-        "bands": [_band(b) for b in bands],
+        "bands": [_band(b, wall_m) for b in bands],
         "values": base64.b64encode(_packed(whole, low, high).tobytes()).decode("ascii"),
         "colours": _colours(),
     }
 
 
-def _band(band: Band) -> dict[str, Any]:
-    depth = None if np.isnan(band.end_m) else [band.start_m * 1e6, band.end_m * 1e6]
-    return {"name": band.name, "size": band.size, "edges": [float(e) for e in band.edges], "depth_um": depth}
+def _band(band: Band, wall_m: float) -> dict[str, Any]:
+    depth = None if np.isnan(band.end_m) else [(band.start_m - wall_m) * 1e6, (band.end_m - wall_m) * 1e6]
+    return {"name": str(band.name), "size": band.size, "edges": [float(e) for e in band.edges], "depth_um": depth}
 
 
 def _packed(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
