@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
+RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]

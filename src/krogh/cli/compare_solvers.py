@@ -1,0 +1,106 @@
+"""Run ``krogh compare-solvers``: the physics-informed networks beside finite volumes, on the same problem."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from krogh.cli import options
+
+if TYPE_CHECKING:
+    from krogh.runs.compare import Comparison
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``compare-solvers`` to `app`."""
+    app.command("compare-solvers")(compare)
+
+
+def compare(
+    compounds: Annotated[list[str], typer.Argument(help="Names of compounds; see 'krogh compounds list'.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures; default: print only.")] = None,
+    species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
+    dose: Annotated[str | None, typer.Option(help="For all, e.g. '100 mg oral'.  [default: a typical one]")] = None,
+    duration: Annotated[str, typer.Option(help="How long, e.g. '1 h'.")] = "1 h",
+    tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
+    cells: Annotated[int, typer.Option(help="Cells of the finite volumes, and points of comparison.")] = 120,
+    set_: options.Set = None,
+    seed: options.Seed = 0,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Solve by physics-informed networks and by finite volumes, and print how far apart they are."""
+    from krogh.io.folder import check_output
+    from krogh.runs.compare import compare_solvers
+    from krogh.runs.config import build_config
+    from krogh.runs.simulate import plan
+
+    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": "slab"}
+    cases = plan(build_config({}, set_ or (), given))
+    if out is not None:
+        check_output(out, overwrite=overwrite)
+    with options.progress([c.labels[0] for c in cases], quiet=quiet or json_) as note:
+        found = [compare_solvers(c, tol=tol, seed=seed, progress=partial(note, c.labels[0])) for c in cases]
+    files = _save(out, found, overwrite=overwrite) if out is not None else []
+    if json_:
+        rows = [_row(c) for c in found]
+        typer.echo(json.dumps({"comparisons": rows, "files": files, "notice": "not for diagnosis or dosing"}, indent=2))
+        return
+    for comparison in found:
+        _print(comparison)
+    if files:
+        typer.echo(f"{out}/: {', '.join(files)}")
+    typer.echo("Research software: not for diagnosis or dosing.")
+
+
+def _row(c: Comparison) -> dict[str, object]:
+    return {
+        "compounds": list(c.labels), "converged": c.converged, "certificate": c.certificate, "tol": c.tol,
+        "relative_error": {m: dict(zip(c.labels, e.tolist(), strict=True)) for m, e in zip(c.media, c.error, strict=True)},
+        "relative_error_log_time": {
+            m: dict(zip(c.labels, e.tolist(), strict=True)) for m, e in zip(c.media, c.log_error, strict=True)
+        },
+        "mass_defect": c.mass_defect, "cpu_s": dict(zip(("finite volumes", "networks"), c.cpu_s, strict=True)),
+        "unknowns": c.unknowns,
+    }  # fmt: skip
+
+
+def _print(c: Comparison) -> None:
+    from krogh.cli.tables import print_columns
+
+    verdict = "converged" if c.converged else "FAILED: no answer at this tolerance; raise --tol"
+    typer.echo(f"{', '.join(c.labels)}: networks {verdict} (certificate {c.certificate:.1e}, asked for {c.tol:.0e})")
+    rows = [
+        [label, medium, f"{c.error[i, s]:.1e}", f"{c.log_error[i, s]:.1e}"]
+        for s, label in enumerate(c.labels)
+        for i, medium in enumerate(c.media)
+    ]
+    print_columns({"compound": 0, "where": 0, "relative error": 0, "in log time": 60}, rows)
+    typer.echo(
+        f"mass defect of the networks {c.mass_defect:.0e}; processor time {c.cpu_s[1]:.2f} s by networks ({c.unknowns} weights), "
+        f"{c.cpu_s[0]:.2f} s by finite volumes\n"
+    )
+
+
+def _save(out: Path, found: list[Comparison], *, overwrite: bool) -> list[str]:
+    from datetime import UTC, datetime
+
+    from krogh.io.folder import output_folder
+    from krogh.io.provenance import write_run_record
+    from krogh.plots.save import file_stem
+    from krogh.plots.solvers import draw_solvers
+
+    files = []
+    with output_folder(out, overwrite=overwrite) as folder:
+        for comparison in found:
+            name = f"solvers_{file_stem(comparison.labels[0])}.png"
+            draw_solvers(comparison).savefig(folder / name)
+            files.append(name)
+        config = {"comparisons": [_row(c) for c in found]}
+        write_run_record(folder, command=options.started_with.get(), config=config, started=datetime.now(UTC))
+    return [*files, "run.json"]
