@@ -6,7 +6,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "compounds", "fexi")
+COMMANDS = ("simulate", "compounds", "predict", "fexi")
 
 
 def register_commands(app: typer.Typer) -> None:
