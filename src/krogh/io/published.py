@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from krogh.errors import InputError
 
-__all__ = ["data_folder", "read_b3db", "read_in_situ", "read_table"]
+__all__ = ["TABLES", "data_folder", "read_b3db", "read_in_situ", "read_table", "table_reader"]
 
+#: Short name -> file of the data folder.
+TABLES = {
+    "in_situ": "in_situ_permeability/rat_in_situ_perfusion_PS.csv",
+    "panel": "drug_panel.csv",
+    "endpoints": "observed_summary_endpoints.csv",
+    "leiden": "published_models/yamamoto2017_rat_drug_parameters.csv",
+    "human": "human_cns_timeseries/human_plasma_csf_brain_timeseries.csv",
+    "human_benchmark": "human_cns_timeseries/benchmark_fold_errors_to_beat.csv",
+    "pet_blood": "human_pet_pbr28/pbr28_arterial_input_thinned.csv",
+    "pet_tissue": "human_pet_pbr28/pbr28_brain_tacs.csv",
+    "pet_reference": "human_pet_pbr28/reference_2TCM_fits_computed_here.csv",
+}
 _HINT = "give --data FOLDER or set KROGH_DATA; docs/how-to/validate.md says what the folder holds"
 
 
@@ -50,9 +63,20 @@ def read_table(folder: Path, name: str, *, delimiter: str = ",") -> list[dict[st
         raise InputError(name, got=f"an unreadable table ({type(error).__name__})") from None
 
 
+def table_reader(folder: Path) -> Callable[[str], list[dict[str, str]]]:
+    """Return a function that reads a table of `folder` by its short name; ``b3db_classification`` and ``b3db_regression`` too."""
+
+    def read(name: str) -> list[dict[str, str]]:
+        if name.startswith("b3db_"):
+            return read_b3db(folder, name.removeprefix("b3db_"))
+        return read_table(folder, TABLES[name])
+
+    return read
+
+
 def read_in_situ(folder: Path) -> list[dict[str, str]]:
     """Return the rat in-situ permeabilities (Smith 2024: intrinsic; Luco 2006: apparent)."""
-    return read_table(folder, "in_situ_permeability/rat_in_situ_perfusion_PS.csv")
+    return read_table(folder, TABLES["in_situ"])
 
 
 def read_b3db(folder: Path, part: str) -> list[dict[str, str]]:
