@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
+RUNNABLE |= {"block": DOCS / "how-to" / "block.md"}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -24,6 +25,7 @@ _FILES = {
     "time [h],": "curve.csv",
     "z [nm],": "profile.csv",
     "# run.toml": "run.toml",
+    "# hole.toml": "hole.toml",
 }  # first words of a block -> the file that the page says it is
 
 

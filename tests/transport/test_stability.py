@@ -12,7 +12,7 @@ from krogh.transport.integrate import integrate
 from krogh.transport.linear import ChainSolver
 from krogh.transport.mesh import graded_widths, layered_mesh
 from krogh.transport.newton import solve_stage
-from krogh.transport.steppers.explicit import stability_limit_s
+from krogh.transport.steppers.stability import stability_limit_s
 
 from ._cases import ConstantBlood, SmoothBlood, operator_of, saturable, three_layers
 

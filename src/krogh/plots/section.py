@@ -52,6 +52,7 @@ def draw_section(ds: xr.Dataset, compound: str | None = None, *, log_time: bool 
     -------
     matplotlib.figure.Figure
         Slab: an image of layers against time, and profiles. Cylinder: (z, r) sections at four times, and the course along z.
+        Block: planes through it at four times.
 
     Raises
     ------
@@ -60,7 +61,11 @@ def draw_section(ds: xr.Dataset, compound: str | None = None, *, log_time: bool 
     """
     one = one_compound(ds, compound)
     with house_style():
-        if "z" in one.dims:
+        if "field" in one:
+            from krogh.plots.block import draw_block
+
+            return draw_block(ds, compound)
+        if "z" in one["profile"].dims:
             return draw_cylinder(one)
         return _draw_slab(one, _one_peak(one) if log_time is None else log_time)
 
