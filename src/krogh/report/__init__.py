@@ -1,1 +1,1 @@
-"""Write self-contained HTML pages: no file beside them, no request to a network, no script from data."""
+"""Show a finished run as one page that opens from disk: question, answer, inputs with sources, pictures, limits, citations."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from krogh.io.provenance import DISCLAIMER, write_json
-from krogh.report.page import inline_png, render_page
+from krogh.report.standalone import inline_png, render_page
 from krogh.validation.run import as_record
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ from krogh.compounds.predict import predict_permeability
 from krogh.compounds.predict.descriptors import describe_structure
 from krogh.compounds.predict.permeability import FEATURES, LINE, feature_row
 from krogh.compounds.predict.process import fit_process
+from krogh.runs.dataset import build_dataset
 from krogh.validation.csf import follow_csf, human_csf
+from krogh.validation.model import run_one
 from krogh.validation.scores import score_folds
 from krogh.validation.structure import PermeabilityRows
 from krogh.validation.study import Curve, Goal, Study
@@ -137,15 +139,13 @@ def _compound(drug: str, source: str, training: PermeabilityRows) -> Compound | 
 
 def _predict(case: _Case, compound: Compound, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (t_s, concentration at the site) of one case."""
-    from krogh.result import simulate
-
     hours = case.t_s[-1] / 3600.0 + 0.01
-    settings: dict[str, Any] = {"compound_objects": {compound.name: compound}, "duration": f"{hours} h", "cells": cells}
+    settings: dict[str, Any] = {"own": {compound.name: compound}, "duration": f"{hours} h", "cells": cells}
     if case.plasma is not None:
         settings["plasma"] = case.plasma
     else:
         settings["dose"] = case.dose
-    data = simulate(compound.name, **settings).dataset.isel(compound=0)
+    data = build_dataset([run_one(compound.name, **settings)]).isel(compound=0)
     t = data.time.values
     if case.site == "total brain":
         return t, data.brain_total.values
@@ -186,8 +186,8 @@ def human_study(
             lines[source] = c
         curves.append(Curve(case.title, case.site, case.t_s, case.observed, case.sd, t, lines))
     return Study(
-        "human", "Human plasma to lumbar CSF and brain", _TEXT, "petrov-aleks/CPT-article-BBB-framework (BSD-3), digitised from "
-                                                                "the papers named",
+        "human", "Human plasma to lumbar CSF and brain", _TEXT,
+        "petrov-aleks/CPT-article-BBB-framework (BSD-3), digitised from the papers named",
         goals=tuple(_goals(pairs, benchmark)), curves=tuple(curves),
     )  # fmt: skip
 
@@ -221,14 +221,10 @@ def _goals(pairs: Mapping[str, list[tuple[str, np.ndarray, np.ndarray]]], benchm
 
 
 _TEXT = (
-    "Doses go through the published plasma models; the slab "
-    "gives the interstitium, a chain of cranial and spinal CSF what a lumbar puncture sees. Permeability comes from structure "
-    "by a "
-    "regression that never saw the drug. Nothing was fitted to these curves. A perfusion-limited barrier scores about as well "
-    "for all "
-    "lipophilic drugs: only mannitol rejects it, so this set alone cannot prove a model of the barrier. Mannitol comes out too "
-    "high from the second "
-    "hour on: the published chain that comes closer lets it into brain cells, which here it does not enter, and the "
-    "permeability of the "
-    "choroid plexus is assumed. Digitised values: their errors are unknown. Intervals resample drugs."
+    "Doses go through the published plasma models; the slab gives the interstitium, a chain of cranial and spinal CSF what a "
+    "lumbar puncture sees. Permeability comes from structure by a regression that never saw the drug. Nothing was fitted to "
+    "these curves. A perfusion-limited barrier scores about as well for all lipophilic drugs: only mannitol rejects it, so this "
+    "set alone cannot prove a model of the barrier. Mannitol comes out too high from the second hour on: the published chain "
+    "that comes closer lets it into brain cells, which here it does not enter, and the permeability of the choroid plexus is "
+    "assumed. Digitised values: their errors are unknown. Intervals resample drugs."
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from krogh.validation.model import run_one
 from krogh.validation.study import Goal, Row, Study
 
 __all__ = ["TissueFit", "fit_two_tissue", "pbr28_study", "two_tissue", "verapamil_study"]
@@ -137,9 +138,9 @@ def pbr28_study(
             extraction = min(fit.k1 / _FLOW_ML_CM3_MIN, 0.999)
             ps = -_FLOW_ML_CM3_MIN * np.log1p(-extraction)
             rows.append(
-                Row(f"[11C]PBR28, human, scan {scan}, {region.replace('_', ' ')}", "K1 by two tissue compartments", "mL/cm3/min",
-                    known[scan, region], fit.k1, fitted="all five constants and the delay, to this curve", scored=False,
-                    note=f"extraction {extraction:.2f}, fu PS {ps:.3f} mL/cm3/min at a flow of {_FLOW_ML_CM3_MIN:.2f}")
+                Row(f"[11C]PBR28, human, scan {scan}, {region.replace('_', ' ')}", "K1 by two tissue compartments",
+                    "mL/cm3/min", known[scan, region], fit.k1, fitted="all five constants and the delay, to this curve",
+                    scored=False, note=f"extraction {extraction:.2f}, fu PS {ps:.3f} mL/cm3/min at a flow of {_FLOW_ML_CM3_MIN:.2f}")
             )  # fmt: skip
         if progress is not None:
             progress((i + 1) / len(scans))
@@ -155,11 +156,10 @@ def pbr28_study(
                           f"{100 * share:.0f} % of {len(a)} scans within 10 %; medians {np.median(a):.3f} and "
                           f"{np.median(b):.3f}"))  # fmt: skip
     return Study(
-        "pbr28", "[11C]PBR28 PET: K1, extraction and PS", "A fit, not a prediction: it checks the estimator and gives "
-                                                          "extraction and fu PS "
-        "of so lipophilic a ligand. The reference fits are computed, not published.", "Matheson 2017 EJNMMI Res 7:58 (kinfitr, "
-                                                                                      "MIT)",
-        tuple(rows), tuple(goals), kind="calibration",
+        "pbr28", "[11C]PBR28 PET: K1, extraction and PS",
+        "A fit, not a prediction: it checks the estimator and gives extraction and fu PS of so lipophilic a ligand. The "
+        "reference fits are computed, not published.",
+        "Matheson 2017 EJNMMI Res 7:58 (kinfitr, MIT)", tuple(rows), tuple(goals), kind="calibration",
     )  # fmt: skip
 
 
@@ -172,22 +172,21 @@ def verapamil_study(observed: Sequence[Mapping[str, str]]) -> Study:
     sd = [float(v) for v in seen["spread"].split(";")]
 
     def ratio(log_vmax: float, efflux: float = 1.0) -> float:
-        from krogh.result import simulate
-
         values = {"verapamil": {"P-gp.vmax": f"{10.0**log_vmax!r} mol/m2/s"}}
-        m = simulate("verapamil", dose="1 nM constant", duration="45 min", cells=32, efflux={"P-gp": efflux}, compound=values,
-                     permeability_method="Smith 2024 line").groups[0].metrics[0]  # fmt: skip
+        m = run_one("verapamil", dose="1 nM constant", duration="45 min", cells=32, efflux={"P-gp": efflux}, compound=values,
+                    permeability_method="Smith 2024 line").metrics[0]  # fmt: skip
         return float(m.auc_brain_total / m.auc_plasma_free * 0.0805)  # per total plasma: the dose is of free drug
 
     log_vmax = float(brentq(lambda v: np.log(ratio(v) / before), -12.0, -3.0, xtol=1e-2))
     fitted = f"P-gp Vmax {10.0**log_vmax:.2g} mol/m2/s, to the ratio before cyclosporin (Km 1.01 uM read); binding in mouse brain"
     note = "full block: the level of cyclosporin in these people (EC50 4.1 uM in the rat) would leave a part of P-gp working"
+    what = "total brain over total plasma, AUC"
     rows = (
-        Row("verapamil, human, before cyclosporin", "total brain over total plasma, AUC", "1", before, ratio(log_vmax), sd[0], fitted,
+        Row("verapamil, human, before cyclosporin", what, "1", before, ratio(log_vmax), sd[0], fitted,
             scored=False),
-        Row("verapamil, human, P-gp blocked in full", "total brain over total plasma, AUC", "1", after, ratio(log_vmax, 0.0), sd[1],
+        Row("verapamil, human, P-gp blocked in full", what, "1", after, ratio(log_vmax, 0.0), sd[1],
             fitted, note=note),
-        Row("verapamil, human, P-gp at 7 %", "total brain over total plasma, AUC", "1", after, ratio(log_vmax, 0.07), sd[1],
+        Row("verapamil, human, P-gp at 7 %", what, "1", after, ratio(log_vmax, 0.07), sd[1],
             fitted, note="the rat PET study attributes 93 % of outward transport to P-gp", scored=False),
     )  # fmt: skip
     goal = Goal("verapamil, ratio after cyclosporin: fold error", rows[1].fold, "within the published SD", rows[1].within_sd)

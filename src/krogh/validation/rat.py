@@ -10,6 +10,7 @@ import numpy as np
 from krogh.barrier.routes.paracellular import fit_pore, pore_permeability
 from krogh.compounds import aqueous_diffusivity, get_compound
 from krogh.errors import InputError
+from krogh.validation.model import run_one
 from krogh.validation.scores import score_folds
 from krogh.validation.study import Goal, Row, Study
 
@@ -19,9 +20,7 @@ _MARKERS = ("mannitol", "sucrose", "inulin")
 
 
 def _metrics(name: str, **settings: Any) -> Any:
-    from krogh.result import simulate
-
-    return simulate(name, **settings).groups[0].metrics[0]
+    return run_one(name, **settings).metrics[0]
 
 
 def _observed(rows: Sequence[Mapping[str, str]], drug: str, condition: str, endpoint: str) -> Mapping[str, str]:
@@ -60,9 +59,9 @@ def paracellular_study(panel: Sequence[Mapping[str, str]]) -> Study:
     worst = max(abs(np.log10(r.fold)) for r in rows[:3])
     goal = Goal("largest fold error of three markers, one pore", float(10.0**worst), "<= 2 (a fit)", bool(worst <= np.log10(2)))
     return Study(
-        "paracellular", "Leak between the cells: one pore for three markers", "A calibration: it shows that one pore radius and "
-                                                                              "one "
-        "open area can hold a hundredfold of molar mass. The rows 'from the other two' are predictions.",
+        "paracellular", "Leak between the cells: one pore for three markers",
+        "A calibration: it shows that one pore radius and one open area can hold a hundredfold of molar mass. The rows 'from the "
+        "other two' are predictions.",
         "Smith 2024 table and notes; inulin from the panel", tuple(rows), (goal,), kind="calibration",
     )  # fmt: skip
 
@@ -70,15 +69,17 @@ def paracellular_study(panel: Sequence[Mapping[str, str]]) -> Study:
 def morphine_study(observed: Sequence[Mapping[str, str]]) -> Study:
     """Return interstitial AUC(0-165 min) of morphine with and without P-gp, and its change with dose."""
     rows = []
-    fitted = "P-gp clearance and P-gp share from the rate constants of the same study (Groenendaal 2007); PAMPA permeability; "
-             "nothing to AUC"
+    fitted = (
+        "P-gp clearance and P-gp share from the rate constants of the same study (Groenendaal 2007); PAMPA permeability; "
+        "nothing to AUC"
+    )
     notes = {
         "4 mg/kg": "unbound fraction in rat plasma is assumed as in man; the plasma model is another study's",
         "4 mg/kg, P-gp blocked": "as above",
         "40 mg/kg": "the measured fall with dose is a saturable influx of one direction whose Vmax nobody states: not in the "
-                    "model",
+        "model",
     }
-    conditions = (
+    conditions: tuple[tuple[str, int, dict[str, float], str], ...] = (
         ("4 mg/kg", 4, {}, "4 mg/kg iv 10 min"),
         ("4 mg/kg, P-gp blocked", 4, {"P-gp": 0.0}, "4 mg/kg iv + GF120918"),
         ("40 mg/kg", 40, {}, "40 mg/kg iv 10 min"),
@@ -93,12 +94,14 @@ def morphine_study(observed: Sequence[Mapping[str, str]]) -> Study:
     for text, top in (("P-gp blocked over active", blocked), ("40 over 4 mg/kg", high)):
         ratio = top.observed / base.observed
         sd = ratio * float(np.hypot(top.sd / top.observed, base.sd / base.observed))
-        rows.append(Row(f"morphine, rat, {text}", "ratio of interstitial AUC", "1", ratio, top.predicted / base.predicted, sd, fitted,
-                        note="plasma exposure cancels" if top is blocked else notes["40 mg/kg"]))  # fmt: skip
+        note = "plasma exposure cancels" if top is blocked else notes["40 mg/kg"]
+        rows.append(Row(f"morphine, rat, {text}", "ratio of interstitial AUC", "1", ratio, top.predicted / base.predicted, sd,
+                        fitted, note=note))  # fmt: skip
     goals = tuple(Goal(r.what, r.predicted, f"{r.observed:.3g} +- {r.sd:.2g} {r.unit}", r.within_sd) for r in rows)
     return Study(
-        "morphine", "Morphine with and without P-gp, and its dose non-linearity", "Microdialysis, corrected for recovery by its authors. "
-        "The printed unit (ng h/mL) was 60 times off and was re-derived.", "Groenendaal 2007 doi:10.1038/sj.bjp.0707257", tuple(rows), goals,
+        "morphine", "Morphine with and without P-gp, and its dose non-linearity",
+        "Microdialysis, corrected for recovery by its authors. The printed unit (ng h/mL) was 60 times off and was re-derived.",
+        "Groenendaal 2007 doi:10.1038/sj.bjp.0707257", tuple(rows), goals,
     )  # fmt: skip
 
 
@@ -115,21 +118,24 @@ def levodopa_study(observed: Sequence[Mapping[str, str]]) -> Study:
         "a sodium-dependent efflux at the abluminal membrane (Hawkins 2005) has no published kinetics and is not in the model"
     )
     rows = (
-        Row("levodopa, rat, 48 mg/kg oral + benserazide", "unbound interstitium over total plasma, AUC", "1", float(ecf[3]) / float(plasma[3]),
-            m.auc_interstitium / m.auc_plasma_total, fitted=lat1, note=missing),
-        Row("levodopa, rat, the same", "unbound interstitium, tmax", "min", float(ecf[1]), m.tmax_interstitium_s / 60, 8.7, lat1, note=missing),
+        Row("levodopa, rat, 48 mg/kg oral + benserazide", "unbound interstitium over total plasma, AUC", "1",
+            float(ecf[3]) / float(plasma[3]), m.auc_interstitium / m.auc_plasma_total, fitted=lat1, note=missing),
+        Row("levodopa, rat, the same", "unbound interstitium, tmax", "min", float(ecf[1]), m.tmax_interstitium_s / 60, 8.7, lat1,
+            note=missing),
         Row("levodopa, rat, the same", "total plasma, tmax", "min", float(plasma[1]), m.tmax_plasma_s / 60, 3.58,
             "ka of the rat fitted to this tmax", scored=False),
-        Row("levodopa, human model beside a rhesus monkey", "interstitium (model), cisternal CSF (monkey) over plasma", "1", monkey,
-            human.auc_interstitium / human.auc_plasma_total, fitted=lat1, note="two species and two matrices: a plausibility check",
-            scored=False),
+        Row("levodopa, human model beside a rhesus monkey", "interstitium (model), cisternal CSF (monkey) over plasma", "1",
+            monkey, human.auc_interstitium / human.auc_plasma_total, fitted=lat1,
+            note="two species and two matrices: a plausibility check", scored=False),
     )  # fmt: skip
     goals = (
         Goal("levodopa, rat, AUC ratio: fold error", rows[0].fold, "0.5 to 2", 0.5 <= rows[0].fold <= 2.0),
         Goal("dopamine, man: interstitium over free plasma", dopamine.kp_uu, "< 0.01", dopamine.kp_uu < 0.01),
     )
-    return Study("levodopa", "Levodopa by LAT1 against plasma amino acids; dopamine stays out", "Oral dose with benserazide, n = 7.",
-                 "abstracts named in observed_summary_endpoints.csv", rows, goals)  # fmt: skip
+    return Study(
+        "levodopa", "Levodopa by LAT1 against plasma amino acids; dopamine stays out", "Oral dose with benserazide, n = 7.",
+        "abstracts named in observed_summary_endpoints.csv", rows, goals,
+    )  # fmt: skip
 
 
 def leiden_study(parameters: Sequence[Mapping[str, str]]) -> Study:
@@ -156,7 +162,8 @@ def leiden_study(parameters: Sequence[Mapping[str, str]]) -> Study:
         Goal("within 3-fold", 100 * score.within_3, "", None, f"Kp,uu = 1: {100 * dumb.within_3:.0f} %"),
     )
     return Study(
-        "leiden", "Kp,uu of the Leiden rat drugs", "Passive permeability, charge and known kinetics only. The published model reaches 2-fold "
-        "because its asymmetry factors were back-solved from these very Kp,uu. Laboratories disagree: quinidine 1.5 and 0.05.",
+        "leiden", "Kp,uu of the Leiden rat drugs",
+        "Passive permeability, charge and known kinetics only. The published model reaches 2-fold because its asymmetry factors "
+        "were back-solved from these very Kp,uu. Laboratories disagree: quinidine 1.5 and 0.05.",
         "Yamamoto 2017 doi:10.1002/psp4.12250", tuple(rows), goals,
     )  # fmt: skip
