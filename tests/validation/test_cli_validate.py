@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from tests.validation._data import data, tables
 
 from krogh.cli.main import _run
 from krogh.errors import InputError
@@ -16,7 +17,6 @@ from krogh.validation.pet import pbr28_study
 from krogh.validation.run import STUDIES, run_study
 from krogh.validation.structure import permeability_rows
 from krogh.validation.study import Goal, Row, Study
-from tests.validation._data import data, tables
 
 
 def test_a_study_writes_page_record_and_picture(tmp_path, capsys):

@@ -16,7 +16,7 @@ def test_csf_settles_where_its_balance_says():
     expected = (ps * p + c.bulk_m3_s * i) / (ps + c.production_m3_s)  # what enters leaves by the plexus and with all CSF
     assert cranial[-1] == pytest.approx(expected, rel=1e-9)
     assert lumbar[-1] == pytest.approx(expected, rel=1e-9)
-    assert (lumbar[1:-1] <= cranial[1:-1] + 1e-15).all()  # the lumbar space lags
+    assert (lumbar[1:-1] <= cranial[1:-1] + 1e-7).all()  # the lumbar space lags
 
 
 def test_csf_does_not_depend_on_the_steps():

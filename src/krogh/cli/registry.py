@@ -6,7 +6,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "plot", "compounds", "predict", "validate", "fexi")
+COMMANDS = ("simulate", "plot", "compounds", "predict", "validate", "screen", "fexi")
 
 
 def register_commands(app: typer.Typer) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-__all__ = ["inline_png", "render_page"]
+__all__ = ["png_address", "render_page"]
 
 
-def inline_png(path: Path) -> str:
+def png_address(content: bytes) -> str:
     """Return a picture as a ``data:`` address."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _number(value: Any, digits: int = 3) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from krogh.io.provenance import DISCLAIMER, write_json
-from krogh.report.standalone import inline_png, render_page
+from krogh.report.standalone import png_address, render_page
 from krogh.validation.run import as_record
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def write_validation(folder: Path, studies: Sequence[Study], left_out: Mapping[s
         if figure is not None:
             path = folder / f"{study.name}.png"
             figure.savefig(path, metadata={"Title": study.title, "Description": str(figure.get_label())})
-            figures[study.name] = [{"address": inline_png(path), "caption": str(figure.get_label())}]
+            figures[study.name] = [{"address": png_address(path.read_bytes()), "caption": str(figure.get_label())}]
             paths.append(path)
             figure.clear()
     verdicts = [g.met for study in studies for g in study.goals if g.met is not None]

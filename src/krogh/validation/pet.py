@@ -140,7 +140,8 @@ def pbr28_study(
             rows.append(
                 Row(f"[11C]PBR28, human, scan {scan}, {region.replace('_', ' ')}", "K1 by two tissue compartments",
                     "mL/cm3/min", known[scan, region], fit.k1, fitted="all five constants and the delay, to this curve",
-                    scored=False, note=f"extraction {extraction:.2f}, fu PS {ps:.3f} mL/cm3/min at a flow of {_FLOW_ML_CM3_MIN:.2f}")
+                    scored=False,
+                    note=f"extraction {extraction:.2f}, fu PS {ps:.3f} mL/cm3/min at a flow of {_FLOW_ML_CM3_MIN:.2f}")
             )  # fmt: skip
         if progress is not None:
             progress((i + 1) / len(scans))

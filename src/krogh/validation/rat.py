@@ -97,7 +97,10 @@ def morphine_study(observed: Sequence[Mapping[str, str]]) -> Study:
         note = "plasma exposure cancels" if top is blocked else notes["40 mg/kg"]
         rows.append(Row(f"morphine, rat, {text}", "ratio of interstitial AUC", "1", ratio, top.predicted / base.predicted, sd,
                         fitted, note=note))  # fmt: skip
-    goals = tuple(Goal(r.what, r.predicted, f"{r.observed:.3g} +- {r.sd:.2g} {r.unit}", r.within_sd) for r in rows)
+    goals = tuple(
+        Goal(r.what, r.predicted, f"{r.observed:.3g} +- {r.sd:.2g}{'' if r.unit == '1' else ' ' + r.unit}", r.within_sd)
+        for r in rows
+    )
     return Study(
         "morphine", "Morphine with and without P-gp, and its dose non-linearity",
         "Microdialysis, corrected for recovery by its authors. The printed unit (ng h/mL) was 60 times off and was re-derived.",
