@@ -27,6 +27,9 @@ from krogh.runs.metrics import transport_regime, uptake_permeability
 __all__ = ["Entry", "ScreenChunk", "ScreenSettings", "screen_chunk"]
 
 
+_LONGEST_S = 30 * 86400.0
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Hold one row of the user's table, as text; a row that could not be read holds why in `fault`."""
@@ -73,6 +76,8 @@ class ScreenSettings:
             If the dose, the species or the compound that lends its kinetics is unusable.
         """
         get_physiology(self.species)
+        if not 0 < self.duration_s <= _LONGEST_S:
+            raise InputError("duration", got=f"{self.duration_s:g} s", expected="more than 0 and at most 30 days")
         dose = parse_dose(self.dose)
         if dose.route != "constant" and not self.plasma_of:
             raise InputError("--dose", got=f"'{self.dose}' without plasma kinetics",
