@@ -144,6 +144,49 @@ with open_chunks(Path(sys.argv[1]), PLAN, resume=True, overwrite=False) as store
 """
 
 
+_WORKERS = """
+import os, sys, time
+from pathlib import Path
+from krogh.io.chunk_folder import open_chunks
+from krogh.runs.chunks import run_chunks
+from tests.screen.test_chunks import CHUNKS, PLAN, name_worker
+
+if __name__ == "__main__":
+    with open_chunks(Path(sys.argv[1]), PLAN, resume=True, overwrite=False) as store:
+        run_chunks(CHUNKS, name_worker, store, workers=2)
+"""
+
+
+def name_worker(items):
+    """Print the number of this process and work on."""
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+    return square(items)
+
+
+def _alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"  # in a container nobody may collect the dead
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(_WORKERS, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(Path(__file__).parents[2])])}
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path / "o")], stdout=subprocess.PIPE, env=environment) as run:
+        workers = {int(run.stdout.readline()) for _ in range(4)}
+        run.kill()
+    for _ in range(200):
+        if not any(map(_alive, workers)):
+            break
+        time.sleep(0.05)
+    assert not any(map(_alive, workers))
+
+
 def test_killed_at_random_moments_nothing_that_was_done_is_lost(tmp_path, expected):
     rng, out, held = random.Random(3), tmp_path / "o", {}
     for _ in range(8):

@@ -38,7 +38,7 @@ def _scatter(study: Study) -> Figure:
         "Each point is one compound that the model had not seen. Solid line: agreement; dashed: a factor of 3 either way. "
         "PS of the neutral species."
     )
-    figure = new_figure(9.5, 3.3, study.title, caption, legend_rows=legend_rows(len(keys), 9.5))
+    figure = new_figure(9.5, 4.0, study.title, caption, legend_rows=legend_rows(len(keys), 9.5))
     axes = figure.subplots(1, len(study.scatter), sharex=True, sharey=True)
     both = np.concatenate([np.concatenate(pair) for pair in study.scatter.values()])
     ends = np.array([np.floor(both.min()), np.ceil(both.max())])
@@ -81,7 +81,8 @@ def _folds(study: Study) -> Figure:
     axis.set_yticks(range(len(rows)), [r.what for r in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xscale("log")
-    low, high = min(0.4, 0.7 * min(r.fold for r in rows)), max(2.5, 1.5 * max(r.fold for r in rows))
+    upper = [r.predicted / (r.observed - r.sd) if r.sd == r.sd and r.sd < r.observed else r.fold for r in rows]
+    low, high = min(0.4, 0.7 * min(r.fold for r in rows)), max(2.5, 1.5 * max(r.fold for r in rows), 1.1 * max(upper))
     axis.set_xlim(low, high)
     log_ticks(axis.xaxis, low, high)
     axis.set_xlabel("model / reference")

@@ -7,6 +7,9 @@ interruptions.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -119,12 +122,26 @@ def run_chunks(
     )
 
 
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a worker whose parent was killed would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait_for_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+
+
 def _spread(
     chunks: Sequence[Any], todo: Sequence[int], work: Work, workers: int, keep: Callable[[int, tuple[bytes, int]], None]
 ) -> None:
     """Do chunks in other processes, a few ahead of what is being stored, so that memory does not grow with their number."""
     # a fresh interpreter each: threads of the libraries do not survive a fork
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent)
     try:
         left = iter(todo)
         waiting: dict[Future[tuple[bytes, int]], int] = {}

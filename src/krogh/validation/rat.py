@@ -121,11 +121,11 @@ def levodopa_study(observed: Sequence[Mapping[str, str]]) -> Study:
         "a sodium-dependent efflux at the abluminal membrane (Hawkins 2005) has no published kinetics and is not in the model"
     )
     rows = (
-        Row("levodopa, rat, 48 mg/kg oral + benserazide", "unbound interstitium over total plasma, AUC", "1",
+        Row("levodopa, rat, AUC ratio", "unbound interstitium over total plasma, AUC", "1",
             float(ecf[3]) / float(plasma[3]), m.auc_interstitium / m.auc_plasma_total, fitted=lat1, note=missing),
-        Row("levodopa, rat, the same", "unbound interstitium, tmax", "min", float(ecf[1]), m.tmax_interstitium_s / 60, 8.7, lat1,
-            note=missing),
-        Row("levodopa, rat, the same", "total plasma, tmax", "min", float(plasma[1]), m.tmax_plasma_s / 60, 3.58,
+        Row("levodopa, rat, tmax in interstitium", "unbound interstitium, tmax", "min", float(ecf[1]),
+            m.tmax_interstitium_s / 60, 8.7, lat1, note=missing),
+        Row("levodopa, rat, tmax in plasma", "total plasma, tmax", "min", float(plasma[1]), m.tmax_plasma_s / 60, 3.58,
             "ka of the rat fitted to this tmax", scored=False),
         Row("levodopa, human model beside a rhesus monkey", "interstitium (model), cisternal CSF (monkey) over plasma", "1",
             monkey, human.auc_interstitium / human.auc_plasma_total, fitted=lat1,

@@ -128,7 +128,7 @@ def _outside(row: np.ndarray, sd: float, process: GaussianProcess, record: dict[
     """Return why a structure is outside of the domain: a descriptor beyond its range, or a spread beyond any seen."""
     if any("permanently" in note for note in d.notes):
         return "permanently charged"
-    seen = process.x * process.scale + process.mean
+    seen = np.round(process.x * process.scale + process.mean, 9) + 0.0  # counts come back whole
     low, high = seen.min(0), seen.max(0)
     beyond = np.maximum(low - row, row - high) > _MARGIN * (high - low)
     if beyond.any():
