@@ -33,6 +33,7 @@ def screen(
     species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
     fu_brain: Annotated[float, typer.Option(help="Unbound fraction in brain where a row gives none.", min=1e-4, max=1.0)] = 1.0,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes what the machine has.", min=0, max=512)] = 1,
+    dask: Annotated[str, typer.Option(help="A Dask cluster instead: local:N, or the address of a scheduler.")] = "",
     shard: Annotated[str, typer.Option(help="Do part i of n only (job arrays): i/n.")] = "1/1",
     max_fail: Annotated[int | None, typer.Option(help="Stop when more rows than this were rejected.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
@@ -52,6 +53,11 @@ def screen(
     started, clock, part = datetime.now(UTC), time.perf_counter(), parse_shard(shard)
     settings = ScreenSettings(species, dose, parse_quantity(duration, "time", where="--duration"), plasma_of, fu_brain)
     settings.check()
+    spread = None
+    if dask:
+        from krogh.runs.dask_cluster import spread_on_dask
+
+        spread = spread_on_dask(dask)
     entries = read_molecules(molecules)
     chunks = [ScreenChunk(tuple(entries[k : k + _ROWS]), settings) for k in range(0, len(entries), _ROWS)]
     if dry_run:
@@ -60,8 +66,9 @@ def screen(
     plan = _plan(settings, len(entries), file_sha256(molecules))
     driver = f"{dose}, {species}, {duration}" + (f", kinetics of {plasma_of}" if plasma_of else "")
     with open_chunks(out, plan, resume=resume, overwrite=overwrite, shard=part) as store:
-        run_chunks(chunks, screen_chunk, store, workers=workers or os.cpu_count() or 1, shard=part, max_fail=max_fail,
-                   progress=None if quiet or json_ else _progress())  # fmt: skip
+        show = None if quiet or json_ else _progress()
+        run_chunks(chunks, screen_chunk, store, workers=workers or os.cpu_count() or 1, spread=spread, shard=part,
+                   max_fail=max_fail, progress=show)  # fmt: skip
         missing = len(chunks) - len(store.finished())
         if missing:
             typer.echo(f"part {shard} is done; {missing} of {len(chunks)} chunks are left to other parts")

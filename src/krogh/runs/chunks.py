@@ -17,12 +17,16 @@ from typing import Any, Protocol
 
 from krogh.errors import InputError, PartialFailureError
 
-__all__ = ["ChunkStore", "parse_shard", "run_chunks", "shard_of"]
+__all__ = ["ChunkStore", "Keep", "Spread", "Work", "parse_shard", "run_chunks", "shard_of"]
 
 _MOST_RESTARTS = 3
 
 #: Does one chunk: items in; (bytes to store, number of items that failed) out. Sent to other processes: a module's function.
 Work = Callable[[Any], tuple[bytes, int]]
+#: Takes the number of a chunk and what its work returned.
+Keep = Callable[[int, tuple[bytes, int]], None]
+#: Spreads (chunks, numbers to do, work, keep) over whatever does them; `keep` is called here, once for each.
+Spread = Callable[[Sequence[Any], Sequence[int], Work, Keep], None]
 
 
 class ChunkStore(Protocol):
@@ -60,6 +64,7 @@ def run_chunks(
     store: ChunkStore,
     *,
     workers: int = 1,
+    spread: Spread | None = None,
     shard: tuple[int, int] = (1, 1),
     max_fail: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -76,6 +81,8 @@ def run_chunks(
         Where finished chunks go.
     workers : int
         Processes, >= 1. One means this process.
+    spread : callable, optional
+        Another way to spread the work, e.g. :func:`krogh.runs.dask_cluster.spread_on_dask`; `workers` is not used then.
     shard : (int, int)
         Part i of n.
     max_fail : int, optional
@@ -105,6 +112,9 @@ def run_chunks(
 
     if progress is not None:
         progress(done, len(mine))
+    if spread is not None:
+        spread(chunks, todo, work, keep)
+        return failed
     if workers == 1:
         for k in todo:
             keep(k, work(chunks[k]))
@@ -136,9 +146,7 @@ def _follow_parent() -> None:
     threading.Thread(target=wait_for_end, daemon=True).start()
 
 
-def _spread(
-    chunks: Sequence[Any], todo: Sequence[int], work: Work, workers: int, keep: Callable[[int, tuple[bytes, int]], None]
-) -> None:
+def _spread(chunks: Sequence[Any], todo: Sequence[int], work: Work, workers: int, keep: Keep) -> None:
     """Do chunks in other processes, a few ahead of what is being stored, so that memory does not grow with their number."""
     # a fresh interpreter each: threads of the libraries do not survive a fork
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent)
