@@ -1,1 +1,1 @@
-"""Speed, memory and the model beside published data: ``make bench``."""
+"""Speed and memory: ``make bench``."""

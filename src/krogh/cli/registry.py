@@ -6,7 +6,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "plot", "compare_solvers", "compounds", "fexi", "report", "cite", "app")
+COMMANDS = ("simulate", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "fexi", "report", "cite", "app")
 
 
 def register_commands(app: typer.Typer) -> None:

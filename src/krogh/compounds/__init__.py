@@ -9,7 +9,7 @@ from krogh.compounds.ionisation import mean_charge, neutral_fraction
 from krogh.compounds.library import get_compound, names
 from krogh.compounds.override import split_setting, with_values
 from krogh.compounds.parse import compound_from_mapping
-from krogh.compounds.prediction import predict_permeability
+from krogh.compounds.predict.equations import predict_permeability
 
 __all__ = [
     "Compound",

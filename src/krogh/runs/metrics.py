@@ -23,7 +23,16 @@ from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
 from krogh.transport.problem import Solution
 
-__all__ = ["TISSUE", "AnySolution", "Metrics", "RouteShare", "compute_metrics", "tracer"]
+__all__ = [
+    "TISSUE",
+    "AnySolution",
+    "Metrics",
+    "RouteShare",
+    "compute_metrics",
+    "tracer",
+    "transport_regime",
+    "uptake_permeability",
+]
 
 #: Media that make up the brain tissue.
 TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
@@ -179,18 +188,18 @@ def _one(members: Sequence[Member], s: int, solution: AnySolution, physiology: P
     brain = float(solution.amount(TISSUE, auc)[0, s] / solution.tissue_volume)
     isf, neuron = (float(solution.medium(m, auc)[0, s]) for m in ("interstitium", "neuron"))
     kp_uu, half = tracer(members, s) if uniform else (float("nan"), float("nan"))
-    p = _permeability(member)
+    p = uptake_permeability(member)
     flow = physiology.blood_flow_m3_s_kg.value * member.state.flow_factor
     ps = p * physiology.barrier_area_m2_kg.value
     fu = float(source.fu[0, s])  # type: ignore[attr-defined]
-    label_auc = free_auc > 0
+    regime = transport_regime(fu * ps / flow) if free_auc > 0 else "formed inside"
     return Metrics(
         label=member.compound.name, auc_plasma_total=total_auc, auc_plasma_free=free_auc, auc_interstitium=isf, auc_neuron=neuron,
         auc_brain_total=brain, cmax_plasma_free=float(plasma.max()), tmax_plasma_s=float(grid[plasma.argmax()]),
         cmax_interstitium=float(interstitium.max()), tmax_interstitium_s=float(march.t_s[int(interstitium.argmax())]),
         cmax_neuron=float(in_neurons.max()),
         kp=_ratio(brain, total_auc), kp_uu=_ratio(isf, free_auc), kp_uu_steady=kp_uu, half_time_s=half,
-        permeability_m_s=p, ps_over_flow=fu * ps / flow, regime=_regime(fu * ps / flow) if label_auc else "formed inside",
+        permeability_m_s=p, ps_over_flow=fu * ps / flow, regime=regime,
         extraction=_extraction(solution, s), extraction_crone_renkin=crone_renkin_extraction(ps, flow, fu),
         routes=_routes(solution, s), mass_defect_step=march.worst_defect, mass_defect_run=solution.mass_defect,
         most_negative=march.most_negative,
@@ -203,7 +212,7 @@ def _fine_grid(solution: AnySolution) -> np.ndarray:
     return np.unique(np.concatenate([t, np.linspace(0, t[-1], 2001), 0.5 * (t[1:] + t[:-1])]))
 
 
-def _permeability(member: Member) -> float:
+def uptake_permeability(member: Member) -> float:
     """Return the barrier's initial uptake permeability at low concentration: passive, leak and carriers [m/s]."""
     c = member.crossing
     leak = c.paracellular_m_s * member.state.total_leak
@@ -217,7 +226,8 @@ def _permeability(member: Member) -> float:
     return p
 
 
-def _regime(ratio: float) -> str:
+def transport_regime(ratio: float) -> str:
+    """Return what limits uptake from fu PS over blood flow."""
     if ratio > 1:
         return "flow-limited"
     return "mixed" if ratio > 0.1 else "permeability-limited"

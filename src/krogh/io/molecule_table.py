@@ -1,0 +1,64 @@
+"""Read a table of molecules; a row that cannot be read is kept with the reason, so that no row is lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from krogh.errors import InputError
+from krogh.io.text_file import read_text_file
+from krogh.runs.screen import Entry
+
+__all__ = ["read_molecules"]
+
+_LARGEST_BYTES = 200_000_000
+_MOLECULE = ("smiles", "molecule", "structure", "compound", "name")
+_NAME = ("name", "id", "compound", "title")
+_NUMBERS = {
+    "logp": ("logp", "log p", "logp_oct"),
+    "pka_acid": ("pka_acid",),
+    "pka_base": ("pka_base",),
+    "fu_brain": ("fu_brain",),
+}
+
+
+def _pick(header: dict[str, int], names: tuple[str, ...]) -> int | None:
+    return next((header[n] for n in names if n in header), None)
+
+
+def read_molecules(path: Path) -> list[Entry]:
+    """Return the rows of a CSV in their order, numbered from 1.
+
+    The header names the columns: ``smiles`` (or ``molecule``, ``name``: a SMILES or a name of the library), and where known
+    ``name``, ``logp``, ``pka_acid``, ``pka_base`` (several with ;), ``fu_brain``. Other columns are ignored.
+
+    Raises
+    ------
+    InputError
+        If the file is unreadable, empty, or its header names no molecule.
+    """
+    text = read_text_file(path, largest=_LARGEST_BYTES, what="a CSV of molecules").replace("\0", "\ufffd")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        first = next(reader, [])
+        header = {cell.strip().lower(): i for i, cell in reversed(list(enumerate(first)))}
+        place = _pick(header, _MOLECULE)
+        if place is None:
+            raise InputError(path.name, got=f"a header without molecules ({', '.join(first)[:60] or 'empty'})",
+                             expected="a column smiles, molecule or name")  # fmt: skip
+        columns = {k: _pick(header, names) for k, names in _NUMBERS.items()}
+        columns["name"] = _pick(header, _NAME)
+        entries = [_entry(i, cells, len(first), place, columns) for i, cells in enumerate(reader, 1)]
+    except csv.Error as error:
+        raise InputError(f"{path.name}, line {reader.line_num}", got=str(error), expected="a CSV") from None
+    if not entries:
+        raise InputError(path.name, got="no rows", expected="one molecule a line below the header")
+    return entries
+
+
+def _entry(row: int, cells: list[str], width: int, place: int, columns: dict[str, int | None]) -> Entry:
+    held = {k: cells[i].strip() if i is not None and i < len(cells) else "" for k, i in columns.items()}
+    molecule = cells[place].strip() if place < len(cells) else ""
+    fault = "" if len(cells) <= width else f"{len(cells)} cells under {width} headings (a comma inside a cell needs quotes)"
+    return Entry(row, held.pop("name"), molecule, fault=fault, **held)
