@@ -45,7 +45,7 @@ def _initial_uptake(member):
     rows = zip(operator.ledger_names, operator.ledger(result.u, blood)[0, 0], strict=True)
     flux = sum(sign * value for (name, sign), value in rows if name.startswith(("in:", "out:", "loss:basement")))
     # the half cell of interstitium that lies before the empty centre
-    half = 0.5 * mesh.width_m[24] / barrier.layers[3].diffusivity_m2_s[0, 0]
+    half = 0.5 * mesh.width_m[24] / barrier.layers[3].diffusivity_m2_s[0, 0] / barrier.layers[3].spread
     return float(flux), float(half)
 
 

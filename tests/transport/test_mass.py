@@ -51,7 +51,7 @@ def test_mass_is_kept_over_a_day_in_the_cylinder(name):
     compound = get_compound(name)
     dose = parse_dose("10 mg iv every 8 h x 3")
     blood = stack([[dose_terms(compound, dose, "human")]])
-    barrier = assemble([[prepare(compound, physiology, state)]], tissue_m=20e-6)
+    barrier = assemble([[prepare(compound, physiology, state)]], radial=True)
     problem = Problem(
         barrier, blood, DAY_S, capillary=capillary_of(physiology, state), fu_plasma=blood.fu, cells=32, cells_along=8
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from krogh.barrier.crossing import endfoot_permeability
-from krogh.barrier.member import Member, cell_exchange, surface_capacity
+from krogh.barrier.member import Member, surface_capacity
 from krogh.barrier.model import Barrier, Bypass, CellCompartment, Layer, Membrane
 from krogh.barrier.reactions import MichaelisMenten
 from krogh.barrier.routes import AdsorptiveTranscytosis, Carrier, Efflux, Paracellular, Passive, ReceptorTranscytosis, Route
@@ -25,20 +25,21 @@ LAYERS = ("endothelium", "basement membrane", "end-feet", "interstitium")
 _ENDOTHELIUM, _BASEMENT, _ENDFEET, _INTERSTITIUM = range(4)
 
 
-def assemble(groups: Sequence[Sequence[Member]], *, tissue_m: float | None = None) -> Barrier:
+def assemble(groups: Sequence[Sequence[Member]], *, radial: bool = False) -> Barrier:
     """Return the barrier of `groups`: (batch, species) in the order given.
 
     Parameters
     ----------
     groups : sequence of groups
         All of one size; all of one physiology.
-    tissue_m : float, optional
-        Thickness of the interstitium [m]; by default the tissue behind one square metre of barrier.
+    radial : bool
+        The barrier goes around a capillary, where the tissue widens by itself; else into a slab, where the interstitium is spread
+        so that the distance to the far side and the tissue volume per barrier area are both those of the brain.
     """
     size = len(groups[0])
     if any(len(g) != size for g in groups) or (len(groups) > 1 and size > 1):
         raise InputError("groups", got="groups of several sizes", expected="one group, or a batch of single compounds")
-    return _Assembly(groups).barrier(tissue_m)
+    return _Assembly(groups).barrier(radial=radial)
 
 
 class _Assembly:
@@ -59,15 +60,16 @@ class _Assembly:
 
     # -- layers ----------------------------------------------------------------------------------------------------------------
 
-    def barrier(self, tissue_m: float | None) -> Barrier:
+    def barrier(self, *, radial: bool) -> Barrier:
         """Return the whole."""
         return Barrier(
-            species=self.names, batch=len(self.groups), layers=self._layers(tissue_m or self.physiology.tissue_per_area_m),
+            species=self.names, batch=len(self.groups), layers=self._layers(radial),
             membranes=self._membranes(), bypasses=self._bypasses(), cells=self._cells(),
         )  # fmt: skip
 
-    def _layers(self, tissue_m: float) -> tuple[Layer, ...]:
+    def _layers(self, radial: bool) -> tuple[Layer, ...]:
         p = self.physiology
+        depth = p.tissue_depth_m
         alpha, density = p.interstitial_fraction.value, p.tissue_density_kg_m3.value
         basement, endfoot = p.basement_membrane_thickness_m.value, p.endfoot_thickness_m.value
         drained = p.perivascular_drainage_m3_s_kg.value / (p.barrier_area_m2_kg.value * basement)
@@ -82,9 +84,10 @@ class _Assembly:
             Layer(LAYERS[0], p.endothelium_thickness_m.value, d, cytosol, reactions=self._reactions("endothelium", cytosol)),
             Layer(LAYERS[1], basement, d * p.basement_membrane_hindrance.value, 1.0, loss_per_s=drained),
             Layer(LAYERS[2], endfoot, sheath * endfoot, alpha),
-            Layer(LAYERS[3], tissue_m, alpha * d / p.tortuosity.value**2, alpha,
+            Layer(LAYERS[3], depth, alpha * d / p.tortuosity.value**2, alpha,
                   loss_per_s=p.interstitial_bulk_flow_m3_s_kg.value * density,
-                  reactions=self._reactions("interstitium", np.full_like(d, alpha))),
+                  reactions=self._reactions("interstitium", np.full_like(d, alpha)),
+                  spread=1.0 if radial else p.tissue_per_area_m / depth),
         )  # fmt: skip
 
     def _endothelium_capacity(self) -> np.ndarray:
@@ -93,13 +96,15 @@ class _Assembly:
     def _cells(self) -> tuple[CellCompartment, ...]:
         p = self.physiology
         outside = 1.0 - p.interstitial_fraction.value
+        # a drug that stays outside keeps a vanishing compartment, closed by zero exchange
+        held = np.maximum(self.values(lambda m: m.cell_capacity), 1e-6)
+        exchange = self.values(lambda m: m.cell_exchange_per_s if m.cell_capacity > 0 else 0.0)
+        trapping = self.values(lambda m: m.cell_trapping)
         found = []
         for name, share in (("neuron", p.neuron_share.value), ("astrocyte", 1.0 - p.neuron_share.value)):
-            # a drug that stays outside keeps a vanishing compartment, closed by zero exchange
-            capacity = outside * share * np.maximum(self.values(lambda m: m.cell_capacity), 1e-6)
-            exchange = share * self.values(lambda m: cell_exchange(m) if m.cell_capacity > 0 else 0.0)
-            trapping = self.values(lambda m: m.trapping)
-            found.append(CellCompartment(name, _INTERSTITIUM, capacity, exchange, trapping, self._reactions(name, capacity)))
+            capacity = outside * share * held
+            reactions = self._reactions(name, capacity)
+            found.append(CellCompartment(name, _INTERSTITIUM, capacity, share * exchange, trapping, reactions))
         return tuple(found)
 
     def _reactions(self, location: str, capacity: np.ndarray) -> tuple[MichaelisMenten, ...]:
@@ -168,7 +173,7 @@ class _Assembly:
     def _pump(self, name: str, side: str) -> Efflux | None:
         def vmax(m: Member) -> float:
             t = _named(m.pumps, name)
-            if t is None or t.side not in (side, "both") or m.state.volumetric_efflux:
+            if t is None or t.side not in (side, "both") or (m.state.volumetric_efflux and side == "luminal"):
                 return 0.0
             return surface_capacity(t, m)
 
@@ -189,7 +194,7 @@ class _Assembly:
             for b, group in enumerate(self.groups):
                 for s, m in enumerate(group):
                     t = _named(m.pumps, name)
-                    if t and t.km_mol_m3 and m.state.volumetric_efflux:
+                    if t and t.km_mol_m3 and t.side != "abluminal" and m.state.volumetric_efflux:
                         km[b, s] = t.km_mol_m3.value
                         per_area = surface_capacity(t, m) * m.state.activity(name) / km[b, s]
                         rate[b, s] = per_area / self.physiology.endothelium_thickness_m.value

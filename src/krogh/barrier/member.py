@@ -11,7 +11,7 @@ from krogh.compounds.completeness import missing_kinetics
 from krogh.compounds.compound import Compound, Permeability, Transporter
 from krogh.errors import InputError
 
-__all__ = ["Member", "cell_exchange", "prepare", "surface_capacity"]
+__all__ = ["Member", "prepare", "surface_capacity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,33 @@ class Member:
     notes: tuple[str, ...]
 
     @property
-    def trapping(self) -> float:
-        """Return free concentration in cells over interstitium at equilibrium (ion trapping)."""
-        return self.crossing.permeant_interstitium / self.crossing.permeant_cell
+    def _carried_m_s(self) -> float:
+        """Return the permeability of cell membranes by the barrier's carriers, at low concentration [m/s].
+
+        Cells are taken to have the carriers that the endothelium has on its brain side, as many per area. Linear: their
+        saturation is left to the barrier.
+        """
+        total = 0.0
+        for t in self.carriers:
+            if t.side != "luminal" and t.vmax_mol_m2_s and t.km_mol_m3:
+                crowd = self.state.amino_acids * sum(v.value for v in t.competitors.values())
+                crowd *= self.physiology.amino_acid_ratio.value
+                total += 2.0 * t.vmax_mol_m2_s.value / t.km_mol_m3.value / (1.0 + crowd)
+        return total
+
+    @property
+    def cell_exchange_per_s(self) -> float:
+        """Return the uptake of all cells per tissue volume [1/s]: a lipid membrane like the endothelium's beside its carriers."""
+        c = self.crossing
+        return (c.membrane_m_s * c.permeant_interstitium + self._carried_m_s) * self.physiology.cell_surface_1_m.value
+
+    @property
+    def cell_trapping(self) -> float:
+        """Return free concentration in cells over interstitium at equilibrium: the membrane traps ions, carriers do not."""
+        c, carried = self.crossing, self._carried_m_s
+        if c.membrane_m_s == 0 and carried == 0:
+            return 1.0
+        return (c.membrane_m_s * c.permeant_interstitium + carried) / (c.membrane_m_s * c.permeant_cell + carried)
 
 
 def prepare(compound: Compound, physiology: Physiology, state: BarrierState, *, method: str | None = None) -> Member:
@@ -65,13 +89,21 @@ def prepare(compound: Compound, physiology: Physiology, state: BarrierState, *, 
     ]
     measured = _measured(compound, method, carried=any(t.route != "efflux" for t in usable))
     passive = crossing(compound, physiology, measured)
-    total, borrowed = _brain_volume(compound, physiology)
+    notes += _lost_pumps(usable, passive)
+    capacity, borrowed = _cell_capacity(compound, physiology, passive)
     notes += [borrowed] if borrowed else []
     return Member(
-        compound, physiology, state, passive, measured, _cell_capacity(total, physiology, passive),
+        compound, physiology, state, passive, measured, capacity,
         carriers=tuple(t for t in usable if t.route == "carrier"), pumps=tuple(t for t in usable if t.route == "efflux"),
         vesicles=tuple(t for t in usable if t.route in ("receptor", "adsorptive")), notes=(*passive.notes, *notes),
     )  # fmt: skip
+
+
+def _lost_pumps(usable: list[Transporter], passive: Crossing) -> list[str]:
+    if passive.membrane_m_s > 0:
+        return []
+    lost = [t.name for t in usable if t.route == "efflux" and "apparent_clearance_m_s" in t.parameters]
+    return [f"{name}: its clearance belongs to a membrane that is closed here: no efflux" for name in lost]
 
 
 def _measured(compound: Compound, method: str | None, *, carried: bool) -> Permeability | None:
@@ -90,27 +122,26 @@ def _measured(compound: Compound, method: str | None, *, carried: bool) -> Perme
                      hint=f"e.g. --set {compound.name}.permeability='25 nm/s' with .permeability_basis=apparent")  # fmt: skip
 
 
-def _brain_volume(compound: Compound, physiology: Physiology) -> tuple[float, str | None]:
-    """Return Vu,brain per tissue volume, and a note where another species had to lend its value.
+def _cell_capacity(compound: Compound, physiology: Physiology, passive: Crossing) -> tuple[float, str | None]:
+    """Return kappa of the cells, and a note where another species had to lend its value.
 
-    Where a species has neither Vu,brain nor fu,brain, that of another one serves: brain binding hardly depends on the species
-    (Di 2011, Drug Metab Dispos 39:1270; recalled).
+    Slices keep their cells: ``Vu,brain = alpha + (1 - alpha) kappa trapping``. Homogenate has none, so 1/fu,brain holds no ion
+    trapping: ``1/fu,brain = alpha + (1 - alpha) kappa``. Where a species has neither, another one serves (rat, then mouse, then
+    human first): brain binding hardly depends on the species (Di 2011, Drug Metab Dispos 39:1270; recalled).
     """
     species = physiology.species
-    for source in (species, *sorted({*compound.vu_brain_m3_kg, *compound.fu_brain} - {species})):
+    alpha = physiology.interstitial_fraction.value
+    others = [s for s in ("rat", "mouse", "human", "monkey", "dog", "sheep") if s != species]
+    for source in (species, *others):
         note = None if source == species else f"brain binding of the {source} taken for the {species}"
         if source in compound.vu_brain_m3_kg:
-            return compound.vu_brain_m3_kg[source].value * physiology.tissue_density_kg_m3.value, note
+            total = compound.vu_brain_m3_kg[source].value * physiology.tissue_density_kg_m3.value
+            trapping = passive.permeant_interstitium / passive.permeant_cell
+            return max(total - alpha, 0.0) / ((1.0 - alpha) * trapping), note
         if source in compound.fu_brain:
-            return 1.0 / compound.fu_brain[source].value, note
-    return 1.0 / compound.need("fu_brain", species).value, None
-
-
-def _cell_capacity(total: float, physiology: Physiology, passive: Crossing) -> float:
-    """Return kappa of the cells from V_u = alpha + (1 - alpha) kappa trapping, with V_u = 1/fu_brain where only that is known."""
-    alpha = physiology.interstitial_fraction.value
-    trapping = passive.permeant_interstitium / passive.permeant_cell
-    return max(total - alpha, 0.0) / ((1.0 - alpha) * trapping)
+            return max(1.0 / compound.fu_brain[source].value - alpha, 0.0) / (1.0 - alpha), note
+    compound.need("fu_brain", species)
+    raise AssertionError("need() raises where the value is blank")
 
 
 def surface_capacity(pump: Transporter, member: Member) -> float:
@@ -124,14 +155,3 @@ def surface_capacity(pump: Transporter, member: Member) -> float:
     if "apparent_clearance_m_s" not in pump.parameters or not c.target_m_s:
         return pump.vmax_mol_m2_s.value
     return pump.vmax_mol_m2_s.value * c.membrane_m_s * c.permeant_cell / (c.target_m_s * c.permeant_interstitium)
-
-
-def cell_exchange(m: Member) -> float:
-    """Return the exchange of all cells per tissue volume [1/s]: membrane like the endothelium's, with the same carriers."""
-    passive = m.crossing.membrane_m_s * m.crossing.permeant_interstitium
-    carried = 0.0
-    for t in m.carriers:
-        if t.vmax_mol_m2_s and t.km_mol_m3:
-            crowd = m.state.amino_acids * sum(v.value for v in t.competitors.values()) * m.physiology.amino_acid_ratio.value
-            carried += 2.0 * t.vmax_mol_m2_s.value / t.km_mol_m3.value / (1.0 + crowd)
-    return (passive + carried) * m.physiology.cell_surface_1_m.value

@@ -38,6 +38,9 @@ class Layer:
         First-order loss of free drug, per volume of sheet [1/s] (interstitial bulk flow, drainage).
     reactions : tuple of MichaelisMenten
         Enzymes and volumetric sinks.
+    spread : float
+        Cross-section of the layer over that of the barrier, > 0: a slab keeps both the distance between capillaries and the
+        tissue volume behind the barrier when the tissue is wider than the wall.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Layer:
     capacity: Any = 1.0
     loss_per_s: Any = 0.0
     reactions: tuple[MichaelisMenten, ...] = ()
+    spread: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class Barrier:
         for layer in self.layers:
             where = f"layer '{layer.name}'"
             _check(f"{where} thickness", layer.thickness_m, "> 0 m", positive=True)
+            _check(f"{where} spread", layer.spread, "> 0", positive=True)
             _check(f"{where} diffusivity", layer.diffusivity_m2_s, "> 0 m2/s", positive=True)
             _check(f"{where} capacity", layer.capacity, "> 0", positive=True)
             _check(f"{where} loss", layer.loss_per_s, ">= 0 1/s")
@@ -176,6 +181,9 @@ def _check_law(where: str, law: Any) -> None:
     """Refuse numbers of a route or a reaction that are negative or not finite."""
     for field in fields(law) if is_dataclass(law) else ():
         if field.name in ("name", "product"):
+            continue
+        if field.name == "route":  # a law around a law
+            _check_law(where, law.route)
             continue
         value = np.asarray(getattr(law, field.name), dtype=float)
         if field.name == "km_mol_m3":

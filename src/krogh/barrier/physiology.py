@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -24,8 +25,8 @@ class Physiology:
 
     Attributes
     ----------
-    body_mass_kg, brain_mass_kg, tissue_density_kg_m3
-        Whole-body scale.
+    tissue_density_kg_m3
+        Mass per volume of brain.
     barrier_area_m2_kg
         Area of the endothelium per mass of brain.
     capillary_radius_m, capillary_velocity_m_s, blood_flow_m3_s_kg
@@ -51,8 +52,6 @@ class Physiology:
     """
 
     species: str
-    body_mass_kg: Value
-    brain_mass_kg: Value
     tissue_density_kg_m3: Value
     barrier_area_m2_kg: Value
     capillary_radius_m: Value
@@ -75,6 +74,14 @@ class Physiology:
     amino_acid_ratio: Value
 
     @property
+    def tissue_depth_m(self) -> float:
+        """Return the depth of interstitium around a capillary that holds the tissue behind its wall (V/S by a ring) [m]."""
+        r = self.capillary_radius_m.value
+        layers = (self.endothelium_thickness_m, self.basement_membrane_thickness_m, self.endfoot_thickness_m)
+        wall = r + sum(layer.value for layer in layers)
+        return math.sqrt(wall**2 + 2 * r * self.tissue_per_area_m) - wall
+
+    @property
     def tissue_per_area_m(self) -> float:
         """Return the tissue volume behind one square metre of barrier, 1 / (S rho) [m]."""
         return 1.0 / (self.barrier_area_m2_kg.value * self.tissue_density_kg_m3.value)
@@ -87,8 +94,6 @@ _FLOW = Kind(("clearance_per_mass",))
 
 #: key of the file -> (field, accepted numbers)
 _KEYS: dict[str, tuple[str, Kind]] = {
-    "body_mass": ("body_mass_kg", Kind(("mass",), open_low=True)),
-    "brain_mass": ("brain_mass_kg", Kind(("mass",), open_low=True)),
     "tissue_density": ("tissue_density_kg_m3", Kind(("mass_concentration",), open_low=True)),
     "barrier_area": ("barrier_area_m2_kg", Kind(("area_per_mass",), open_low=True)),
     "capillary_radius": ("capillary_radius_m", _LENGTH),

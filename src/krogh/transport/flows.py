@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
-__all__ = ["divergence", "linear_flows", "return_deficits"]
+__all__ = ["add_reaction", "add_reaction_slope", "divergence", "linear_flows", "move", "return_deficits", "stage_residual"]
 
 
 @njit(cache=True, nogil=True)
@@ -30,6 +31,55 @@ def divergence(flow, tail, head, out) -> None:  # type: ignore[no-untyped-def]
                 out[r, tail[e]] -= flow[r, e]
             if head[e] < n:
                 out[r, head[e]] += flow[r, e]
+
+
+@njit(cache=True, nogil=True)
+def add_reaction(u, nodes, first_order, inverse_km, sign, out) -> None:  # type: ignore[no-untyped-def]
+    """Add ``sign`` times what a Michaelis-Menten reaction takes, k u / (1 + max(u, 0) / Km), at each of its nodes."""
+    for r in range(u.shape[0]):
+        for j in range(nodes.size):
+            k = first_order[r, j]
+            if k != 0.0:
+                v = u[r, nodes[j]]
+                out[r, nodes[j]] += sign * k * v / (1.0 + max(v, 0.0) * inverse_km[r, j])
+
+
+@njit(cache=True, nogil=True)
+def add_reaction_slope(u, nodes, first_order, inverse_km, out) -> None:  # type: ignore[no-untyped-def]
+    """Add the derivative of the same."""
+    for r in range(u.shape[0]):
+        for j in range(nodes.size):
+            k = first_order[r, j]
+            if k != 0.0:
+                s = 1.0 / (1.0 + max(u[r, nodes[j]], 0.0) * inverse_km[r, j])
+                out[r, nodes[j]] += k * s * s
+
+
+@njit(cache=True, nogil=True)
+def stage_residual(capacity, u, gh, rate, known, out) -> None:  # type: ignore[no-untyped-def]
+    """Write ``capacity u - gh rate - known``."""
+    rows, n = u.shape
+    for r in range(rows):
+        for i in range(n):
+            out[r, i] = capacity[r, i] * u[r, i] - gh * rate[r, i] - known[r, i]
+
+
+@njit(cache=True, nogil=True)
+def move(u, step, floor) -> float:  # type: ignore[no-untyped-def]
+    """Add the step to u in place; return the largest step over the largest value of its row, or NaN where one is not finite."""
+    rows, n = u.shape
+    worst = 0.0
+    for r in range(rows):
+        top, far, total = floor[r], 0.0, 0.0
+        for i in range(n):
+            total += step[r, i]
+            far = max(far, abs(step[r, i]))
+            u[r, i] += step[r, i]
+            top = max(top, abs(u[r, i]))
+        if not np.isfinite(total):
+            return np.nan
+        worst = max(worst, far / top)
+    return worst
 
 
 @njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from krogh.errors import ConvergenceError
+from krogh.transport.flows import move, stage_residual
 from krogh.transport.linear import LinearSolver
 from krogh.transport.operator import Operator
 
@@ -53,13 +54,15 @@ def solve_stage(
     c = operator.graph.capacity if capacity is None else capacity
     u = guess.copy()
     previous = np.inf
-    floor = 1e-300 + np.abs(blood)[..., None] * 1e-6
+    rows, n = u.shape[0] * u.shape[1], u.shape[2]
+    floor = 1e-300 + np.abs(blood).reshape(rows) * 1e-6
+    residual = np.empty_like(u)
+    flat = [np.ascontiguousarray(x).reshape(rows, n) for x in (c, r)]
     for iteration in range(1, _MAX_ITERATIONS + 1):
-        residual = c * u - gh * operator.rate(u, blood) - r
+        rate = operator.rate(u, blood)
+        stage_residual(flat[0], u.reshape(rows, n), gh, rate.reshape(rows, n), flat[1], residual.reshape(rows, n))
         step = solver.step(c, gh, u, blood, residual)
-        u += step
-        scale = np.maximum(np.abs(u).max(-1, keepdims=True), floor)
-        size = float((np.abs(step) / scale).max())
+        size = float(move(u.reshape(rows, n), step.reshape(rows, n), floor))
         if not np.isfinite(size):
             return StageResult(u, converged=False, iterations=iteration)
         if size <= solver.accept:

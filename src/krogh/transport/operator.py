@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from krogh.transport.flows import divergence, linear_flows
-from krogh.transport.graph import Graph
+from krogh.transport.flows import add_reaction, add_reaction_slope, divergence, linear_flows
+from krogh.transport.graph import Graph, Reaction, RouteEdges
 
 __all__ = ["Operator", "Slopes"]
 
@@ -55,23 +55,43 @@ class Operator:
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
         self._sink = graph.loss + graph.outflow
         self.coupled = s > 1
-        self.linear = all(t.route.name in ("passive", "paracellular") for t in graph.routes) and not any(
-            np.any(np.isfinite(r.law.km_mol_m3)) for r in graph.reactions
-        )
         self._names = self._ledger_names()
         self._faces, self._owners = _owners(graph)
+        self._straight_tail, self._straight_head, self._curved = self._fold()
+        self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
+        self._work_node = np.empty(graph.shape)
+        self._kinetics = [self._constants(r) for r in graph.reactions]
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
+
+    def _fold(self) -> tuple[np.ndarray, np.ndarray, tuple[RouteEdges, ...]]:
+        """Return the conductances with those of the linear routes added, and the routes that are left."""
+        tail, head = self._g_tail.copy(), self._g_head.copy()
+        if self.graph.blend is not None:  # their tails are read between two nodes
+            return tail, head, self.graph.routes
+        for term in self.graph.routes:
+            if term.route.linear:
+                zero = np.zeros((*self.graph.shape[:2], term.edges.size))
+                _, _, d_blood, d_brain = term.route.flux(zero, zero)
+                tail[..., term.edges] += term.area * d_blood
+                head[..., term.edges] -= term.area * d_brain
+        return tail, head, tuple(term for term in self.graph.routes if not term.route.linear)
 
     def _sides(self, u: np.ndarray, blood: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return u at the two ends of `edges`, shape (B, S, len(edges)) each."""
         graph = self.graph
-        extended = np.concatenate([u, blood[..., None]], axis=-1) if u.ndim == 3 else u
-        tail = extended[..., self._tail[edges]]
+        tail = self._read(u, blood, self._tail[edges])
         if graph.upstream is not None and graph.blend is not None:
             blend = graph.blend[..., edges]
-            tail = (1.0 - blend) * tail + blend * extended[..., graph.upstream[edges]]
-        return tail, extended[..., self._head[edges]]
+            tail = (1.0 - blend) * tail + blend * self._read(u, blood, graph.upstream[edges])
+        return tail, u[..., self._head[edges]]
+
+    def _read(self, u: np.ndarray, blood: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """Return u at `nodes`; index N reads the blood."""
+        n = self.graph.shape[2]
+        if nodes.size == 1:  # the face of a slab
+            return blood[..., None] if nodes[0] == n else u[..., nodes]
+        return np.where(nodes == n, blood[..., None], u[..., np.minimum(nodes, n - 1)])
 
     def rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return F, shape (B, S, N), for the free concentrations `u` (B, S, N) and `blood` (B, S)."""
@@ -79,21 +99,52 @@ class Operator:
         flow = np.empty((b, s, self._tail.size))
         linear_flows(
             u.reshape(self._rows, n), blood.reshape(self._rows), self._tail, self._head,
-            self._g_tail.reshape(self._rows, -1), self._g_head.reshape(self._rows, -1), flow.reshape(self._rows, -1),
+            self._straight_tail.reshape(self._rows, -1), self._straight_head.reshape(self._rows, -1),
+            flow.reshape(self._rows, -1),
         )  # fmt: skip
-        for term in self.graph.routes:
+        for term in self._curved:
             inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
             flow[..., term.edges] += term.area * (inward - outward)
         out = np.empty_like(u)
         divergence(flow.reshape(self._rows, -1), self._tail, self._head, out.reshape(self._rows, n))
         out -= self._sink * u
-        for reaction in self.graph.reactions:
-            rate = reaction.law.rate(u[..., reaction.nodes])[0] * reaction.volume
-            out[..., reaction.nodes] -= rate
-            for index, product in enumerate(reaction.law.product):
-                if product is not None:
-                    out[:, product, reaction.nodes] += rate[:, index]
+        for place, reaction in enumerate(self.graph.reactions):
+            nodes, first_order, inverse = self._kinetics[place]
+            add_reaction(u.reshape(self._rows, n), nodes, first_order, inverse, -1.0, out.reshape(self._rows, n))
+            if any(product is not None for product in reaction.law.product):
+                rate = self._taken(place, u)
+                for index, product in enumerate(reaction.law.product):
+                    if product is not None:
+                        out[:, product, reaction.nodes] += rate[:, index]
         return out
+
+    def _constants(self, reaction: Reaction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the nodes of a reaction, k times their volume, and 1/Km (0: first order), rows by nodes."""
+        b, s, _ = self.graph.shape
+        shape = (b, s, reaction.nodes.size)
+        first_order = np.broadcast_to(reaction.law.rate_per_s * reaction.volume, shape).reshape(self._rows, -1)
+        inverse = np.broadcast_to(1.0 / np.asarray(reaction.law.km_mol_m3, dtype=float), shape).reshape(self._rows, -1)
+        return (
+            np.ascontiguousarray(reaction.nodes, dtype=np.int64),
+            np.ascontiguousarray(first_order),
+            np.ascontiguousarray(inverse),
+        )
+
+    def _taken(self, place: int, u: np.ndarray) -> np.ndarray:
+        """Return what reaction number `place` takes at each of its nodes, shape (B, S, its nodes)."""
+        nodes, first_order, inverse = self._kinetics[place]
+        here = np.ascontiguousarray(u[..., nodes]).reshape(self._rows, -1)
+        out = np.zeros_like(here)
+        add_reaction(here, np.arange(nodes.size), first_order, inverse, 1.0, out)
+        return out.reshape(*self.graph.shape[:2], -1)
+
+    def _slope(self, place: int, u: np.ndarray) -> np.ndarray:
+        """Return the derivative of that."""
+        nodes, first_order, inverse = self._kinetics[place]
+        here = np.ascontiguousarray(u[..., nodes]).reshape(self._rows, -1)
+        out = np.zeros_like(here)
+        add_reaction_slope(here, np.arange(nodes.size), first_order, inverse, out)
+        return out.reshape(*self.graph.shape[:2], -1)
 
     def cell_rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return F of the cells, 0 at membrane faces; what round-off leaves at a face goes to the next cell: no mass is lost."""
@@ -106,31 +157,35 @@ class Operator:
     # -- slopes ----------------------------------------------------------------------------------------------------------------
 
     def slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
-        """Return the derivatives of F at (u, blood)."""
+        """Return the derivatives of F at (u, blood); the arrays are overwritten by the next call."""
         return self._coupled_slopes(u, blood) if self.coupled else self._single_slopes(u, blood)
 
     def _single_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
-        tail, head, node = self._g_tail.copy(), self._g_head.copy(), self._sink.copy()
-        for term in self.graph.routes:
+        tail, head, node = self._work_tail, self._work_head, self._work_node
+        np.copyto(node, self._sink)
+        for term in self._curved:  # elsewhere the flows are linear
+            tail[..., term.edges] = self._straight_tail[..., term.edges]
+            head[..., term.edges] = self._straight_head[..., term.edges]
+        for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[..., term.edges] += term.area * d_blood
             head[..., term.edges] -= term.area * d_brain
-        for reaction in self.graph.reactions:
-            node[..., reaction.nodes] += reaction.law.rate(u[..., reaction.nodes])[1] * reaction.volume
+        for nodes, first_order, inverse in self._kinetics:
+            add_reaction_slope(u.reshape(self._rows, -1), nodes, first_order, inverse, node.reshape(self._rows, -1))
         return Slopes(tail, head, node, coupled=False)
 
     def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
         s = self.graph.shape[1]
         eye = np.eye(s)
-        tail = np.moveaxis(self._g_tail, 1, 2)[..., None] * eye
-        head = np.moveaxis(self._g_head, 1, 2)[..., None] * eye
+        tail = np.moveaxis(self._straight_tail, 1, 2)[..., None] * eye
+        head = np.moveaxis(self._straight_head, 1, 2)[..., None] * eye
         node = np.moveaxis(self._sink, 1, 2)[..., None] * eye
-        for term in self.graph.routes:
+        for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
             head[:, term.edges] -= self._blocks(d_brain * term.area, eye)
-        for reaction in self.graph.reactions:
-            slope = np.moveaxis(reaction.law.rate(u[..., reaction.nodes])[1] * reaction.volume, 1, 2)
+        for place, reaction in enumerate(self.graph.reactions):
+            slope = np.moveaxis(self._slope(place, u), 1, 2)
             node[:, reaction.nodes] += slope[..., None] * eye
             for index, product in enumerate(reaction.law.product):
                 if product is not None:
@@ -184,8 +239,8 @@ class Operator:
         for nodes in graph.media.values():
             out[..., row] = (graph.loss[..., nodes] * u[..., nodes]).sum(-1)
             row += 1
-        for reaction in graph.reactions:
-            rate = (reaction.law.rate(u[..., reaction.nodes])[0] * reaction.volume).sum(-1)
+        for place, reaction in enumerate(graph.reactions):
+            rate = self._taken(place, u).sum(-1)
             out[..., row] = rate
             for index, product in enumerate(reaction.law.product):
                 if product is not None:

@@ -58,7 +58,9 @@ class _Path:
         ]
         self.leaf_cell = leaf_cells
         self.n_nodes = self.n_chain + sum(x.size for x in leaf_cells)
-        self.volume, self.area, self.inner, self.outer = _metric(mesh, radius_m)
+        spread = np.array([barrier.layers[i].spread for i in mesh.layer])
+        volume, self.area, inner, outer = _metric(mesh, radius_m)
+        self.volume, self.inner, self.outer = volume * spread, inner / spread, outer / spread
 
     def _entered(self, layer: int) -> bool:
         return any(b.to_layer == layer for b in self.barrier.bypasses)
@@ -113,14 +115,14 @@ class _Path:
 
     def _routes(self) -> list[RouteEdges]:
         n_edges = self.n_chain - 1 + (self.n_nodes - self.n_chain)
-        area = {layer: self.area[cell] for layer, cell in enumerate(self.first)}
+        # every permeability belongs to the luminal area that it was measured or calibrated for
+        area = self.area[0][None]
         found = []
         for membrane in self.barrier.membranes:
             edge = n_edges if membrane.face == 0 else self.brain_face[membrane.face] - 1
-            found += [RouteEdges(r, np.array([edge]), area[membrane.face][None], membrane.name) for r in membrane.routes]
+            found += [RouteEdges(r, np.array([edge]), area, membrane.name) for r in membrane.routes]
         for k, bypass in enumerate(self.barrier.bypasses):
-            # a bypass is counted per area of the blood's face, like every permeability
-            found.append(RouteEdges(bypass.route, np.array([n_edges + 1 + k]), area[0][None], "blood-brain"))
+            found.append(RouteEdges(bypass.route, np.array([n_edges + 1 + k]), area, "blood-brain"))
         return found
 
     def _reactions(self) -> list[Reaction]:

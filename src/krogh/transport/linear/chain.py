@@ -23,7 +23,7 @@ def chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain,
     """
     rows, n = residual.shape
     n_leaf = n - n_chain
-    diagonal = np.empty(n)
+    diagonal = np.empty(n)  # after its elimination the inverse: divisions are what takes the time
     for r in range(rows):
         for i in range(n):
             diagonal[i] = capacity[r, i] + gh * node_slope[r, i]
@@ -36,25 +36,23 @@ def chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain,
         for j in range(n_leaf):  # leaf row: diagonal x_leaf - gh slope_tail x_parent
             e = n_chain - 1 + j
             leaf, parent = n_chain + j, tail[e]
-            if diagonal[leaf] == 0.0:
-                diagonal[leaf] = 1.0
-            factor = gh * slope_head[r, e] / diagonal[leaf]
+            diagonal[leaf] = 1.0 / diagonal[leaf] if diagonal[leaf] != 0.0 else 1.0
+            factor = gh * slope_head[r, e] * diagonal[leaf]
             diagonal[parent] -= factor * gh * slope_tail[r, e]
             step[r, parent] += factor * step[r, leaf]
         for i in range(n_chain - 1, 0, -1):  # from the tissue towards the blood
-            if diagonal[i] == 0.0:
-                diagonal[i] = 1.0
-            factor = gh * slope_head[r, i - 1] / diagonal[i]
+            diagonal[i] = 1.0 / diagonal[i] if diagonal[i] != 0.0 else 1.0
+            factor = gh * slope_head[r, i - 1] * diagonal[i]
             diagonal[i - 1] -= factor * gh * slope_tail[r, i - 1]
             step[r, i - 1] += factor * step[r, i]
         if diagonal[0] != 0.0:
             step[r, 0] /= diagonal[0]
         for i in range(1, n_chain):
-            step[r, i] = (step[r, i] + gh * slope_tail[r, i - 1] * step[r, i - 1]) / diagonal[i]
+            step[r, i] = (step[r, i] + gh * slope_tail[r, i - 1] * step[r, i - 1]) * diagonal[i]
         for j in range(n_leaf):
             e = n_chain - 1 + j
             leaf, parent = n_chain + j, tail[e]
-            step[r, leaf] = (step[r, leaf] + gh * slope_tail[r, e] * step[r, parent]) / diagonal[leaf]
+            step[r, leaf] = (step[r, leaf] + gh * slope_tail[r, e] * step[r, parent]) * diagonal[leaf]
 
 
 @njit(cache=True, nogil=True)
