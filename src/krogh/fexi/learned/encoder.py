@@ -56,6 +56,11 @@ def features(z: FloatArray, level: FloatArray, known: bool, pointer: NDArray[np.
 class Encoder(nn.Module):
     """Map inputs to mixture parameters; ``shift``/``scale`` standardise the inputs, ``centre``/``spread`` are of the prior."""
 
+    shift: torch.Tensor
+    scale: torch.Tensor
+    centre: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, n_inputs: int, n_par: int, settings: Settings) -> None:
         super().__init__()
         self.n_par, self.settings = n_par, settings

@@ -1,8 +1,8 @@
 """Posteriors by importance sampling from the network: exact in the limit of many samples, whatever the network learned.
 
-Samples come from ``0.9 q(u | y) + 0.1 g(u)``, q the network and g the prior, so that no weight exceeds ten times its fair
-share. The points fill the space evenly (Sobol) and are moved by an amount that hangs on the signals of the voxel alone: the same voxel gives
-the same bytes in any company.
+Samples come from ``0.9 q(u | y) + 0.1 g(u)``, q the network and g the prior, so that no weight exceeds ten times its fair share.
+The points fill the space evenly (Sobol) and are moved by an amount that hangs on the signals of the voxel alone: the same voxel
+gives the same bytes in any company.
 """
 
 from __future__ import annotations
