@@ -11,7 +11,7 @@ from krogh.fexi import fit, get_estimator, get_model, preset
 from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.benchmark_tissues import TWO_TISSUES, draw_two_tissues, true_posterior
 from krogh.fexi.interface import Flag
-from krogh.fexi.learned.learn import _penalty, move, penalty_slope, scores
+from krogh.fexi.learned.hyperprior import move, penalty, penalty_slope, scores
 from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u, uniform_prior
 from krogh.fexi.learned.regions import region_posterior
 from krogh.fexi.learned.scan import prepare_scan
@@ -51,7 +51,7 @@ def test_gradients_are_those_of_the_density_and_the_hyperprior():
         step[i] = 1e-5
         up, down = move(prior, step), move(prior, -step)
         np.testing.assert_allclose((up.log_density(u) - down.log_density(u)) / 2e-5, slope[:, i], atol=1e-7)
-        assert (_penalty(up) - _penalty(down)) / 2e-5 == pytest.approx(curve[i], abs=1e-6)
+        assert (penalty(up) - penalty(down)) / 2e-5 == pytest.approx(curve[i], abs=1e-6)
 
 
 def _exact_log_likelihood(y, theta, sd):

@@ -38,7 +38,9 @@ def fit(
     mask: Annotated[Path | None, typer.Option("--mask", "-m", help="Voxels to fit; default: all with signal.")] = None,
     roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
     out: options.Out = Path("out"),
-    estimator: Annotated[str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb.")] = "nlls",
+    estimator: Annotated[
+        str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes.")
+    ] = "nlls",
     model: Annotated[str, typer.Option("--model", help="axr, 2cm or 2cmr.")] = "axr",
     bound: Annotated[
         list[str] | None, typer.Option("--bound", help="Limits of a parameter, e.g. sigma=-0.5:1. Repeatable.")

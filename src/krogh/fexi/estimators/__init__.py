@@ -21,6 +21,7 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
     "nlls27": ("krogh.fexi.estimators.nlls27", "least squares by L-BFGS-B from 27 starts (the classic baseline, slow)"),
     "rician": ("krogh.fexi.estimators.rician", "maximum likelihood under Rician noise"),
     "eb": ("krogh.fexi.estimators.eb", "posterior mean under a prior learned from the scan, on a dictionary (empirical Bayes)"),
+    "hbayes": ("krogh.fexi.estimators.hbayes", "posterior mean under a prior learned from the scan, by a network and importance"),
     "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
 }
 

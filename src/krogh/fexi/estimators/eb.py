@@ -21,7 +21,7 @@ from krogh.fexi.learned.scan import Scan, prepare_scan
 from krogh.fexi.learned.start import learn_prior
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["fit", "prepare"]
+__all__ = ["fit", "learned_prior", "prepare"]
 
 FloatArray = NDArray[np.float64]
 LEARN_VOXELS = 10_000
@@ -119,6 +119,11 @@ def prepare(
     grid = scan.dictionary()
     learned, _ = _prior(scan, grid, scan.rows, "scan", max_components, threads, progress)
     return {"prior": learned, "grid": grid}
+
+
+def learned_prior(scan: Scan, max_components: int, threads: int, progress: Progress | None) -> MixturePrior:
+    """Return the prior learned from the usable voxels of `scan`."""
+    return _prior(scan, scan.dictionary(), scan.rows, "scan", max_components, threads, progress)[0]
 
 
 def _groups(scan: Scan, labels: ArrayLike | None) -> dict[int, NDArray[np.intp]]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned import _kernel
-from krogh.fexi.learned.learn import climb, penalty_slope, scores
+from krogh.fexi.learned.hyperprior import penalty_slope, scores
+from krogh.fexi.learned.learn import climb
 from krogh.fexi.learned.posterior import Problem
 from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
 from krogh.fexi.learned.start import first_guess

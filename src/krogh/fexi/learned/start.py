@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from krogh.fexi.estimators import get_estimator
 from krogh.fexi.interface import Progress, SignalModel
-from krogh.fexi.learned.learn import WIDTH_SD, Learning, climb
+from krogh.fexi.learned.ascend import Learning
+from krogh.fexi.learned.hyperprior import WIDTH_SD
+from krogh.fexi.learned.learn import climb
 from krogh.fexi.learned.posterior import Problem
 from krogh.fexi.learned.prior import MixturePrior, to_u, uniform_prior
 from krogh.fexi.protocol import Protocol
