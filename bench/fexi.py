@@ -17,8 +17,8 @@ from scipy.optimize import minimize
 from krogh.fexi.benchmark import TestSet, draw_test_set
 from krogh.fexi.estimators import get_estimator
 from krogh.fexi.estimators._reduce import reduce_protocol
+from krogh.fexi.estimators._search import axr_units
 from krogh.fexi.estimators._series import evaluate
-from krogh.fexi.estimators.nlls import axr_units
 from krogh.fexi.estimators.nlls27 import starts
 from krogh.fexi.models import get_model
 

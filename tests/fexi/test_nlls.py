@@ -11,8 +11,8 @@ from krogh.fexi import Flag, fit, get_model, preset
 from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.estimators._descend import descend, workspace
 from krogh.fexi.estimators._reduce import reduce_protocol
+from krogh.fexi.estimators._search import axr_units
 from krogh.fexi.estimators._series import evaluate
-from krogh.fexi.estimators.nlls import axr_units
 from krogh.fexi.estimators.nlls27 import starts
 
 MODEL = get_model("axr")

@@ -105,7 +105,7 @@ def fit_batched(
     **settings: Any,
 ) -> Estimate:
     """Fit any model from ``starts_per_axis ** n_parameters`` starts (settings as in ``nlls.fit``)."""
-    from krogh.fexi.estimators.nlls import run_chunks
+    from krogh.fexi.estimators._search import run_chunks
 
     y = check_signals(signals, protocol).astype(float)
     w = np.ones(protocol.n_volumes) if weights is None else np.asarray(weights, float)

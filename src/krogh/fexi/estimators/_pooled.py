@@ -13,9 +13,8 @@ from scipy.special import i0e, i1e
 
 from krogh.fexi.estimators._assemble import on_bound
 from krogh.fexi.estimators._profile import add_intervals
-from krogh.fexi.estimators._reduce import Reduced
-from krogh.fexi.estimators.nlls import _TO_KERNEL, search_axr
-from krogh.fexi.estimators.pooled import pseudo_series
+from krogh.fexi.estimators._reduce import Reduced, pseudo_series
+from krogh.fexi.estimators._search import TO_KERNEL, search_axr
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
 from krogh.fexi.protocol import Protocol
 
@@ -113,7 +112,7 @@ def solve(p: Problem, *, rician: bool, intervals: bool, level: float, threads: i
         wide, u = pseudo_series(p.reduced, scatter)
         found, _, unit_sd, cost, state = search_axr(wide, u, None, p.model.bounds)
         moved, theta = np.abs(found - theta).max(axis=1), found
-        s0, fitted = _fitted(p, y, theta / _TO_KERNEL)
+        s0, fitted = _fitted(p, y, theta / TO_KERNEL)
         known = p.noise_sd is not None
         noise = np.ones(p.labels.size) if known else _noise(p, cost + repeats, rician and turn > 0, y, fitted)
         if not rician or moved.max() < _SETTLED:
@@ -122,9 +121,9 @@ def solve(p: Problem, *, rician: bool, intervals: bool, level: float, threads: i
     if progress is not None:
         progress(int(p.usable.sum()), int(p.usable.sum()))
     good = (state != 1) & ((moved < 1e-3) | (not rician))
-    theta = np.where(good[:, None], theta, np.nan) / _TO_KERNEL
+    theta = np.where(good[:, None], theta, np.nan) / TO_KERNEL
     bound = on_bound(theta, p.model.bounds)
-    sd = np.where(bound, np.nan, unit_sd * noise[:, None] / _TO_KERNEL)
+    sd = np.where(bound, np.nan, unit_sd * noise[:, None] / TO_KERNEL)
     flag = np.where(good, Flag.OK, Flag.NOT_CONVERGED).astype(np.uint8)
     flag[good & bound.any(axis=1)] = Flag.ON_BOUND
     flag[good & ~bound.any(axis=1) & (state == 2)] = Flag.NOT_IDENTIFIABLE

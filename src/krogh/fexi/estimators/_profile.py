@@ -18,8 +18,8 @@ from scipy.special import chdtri
 from krogh.fexi.estimators._descend import descend, workspace
 from krogh.fexi.estimators._kernel import GRID
 from krogh.fexi.estimators._reduce import Reduced
+from krogh.fexi.estimators._search import TO_KERNEL, axr_units, run_chunks
 from krogh.fexi.estimators._series import JIT
-from krogh.fexi.estimators.nlls import _TO_KERNEL, axr_units, run_chunks
 from krogh.fexi.interface import Estimate, SignalModel
 
 __all__ = ["add_intervals", "profile_ends"]
@@ -113,7 +113,7 @@ def add_intervals(
         return estimate
     low, high = axr_units(model.bounds)
     rates = low[2] + (high[2] - low[2]) * GRID
-    theta, sd = estimate.theta() * _TO_KERNEL, np.stack(list(estimate.sd.values()), 1) * _TO_KERNEL
+    theta, sd = estimate.theta() * TO_KERNEL, np.stack(list(estimate.sd.values()), 1) * TO_KERNEL
     margin = float(chdtri(1, 1 - level)) * estimate.noise_sd**2
     ends = np.full((estimate.n_voxels, 3, 2), np.nan)
     ready = np.isfinite(theta).all(axis=1) & np.isfinite(margin)
@@ -133,6 +133,6 @@ def add_intervals(
         ends[rows] = out
 
     run_chunks(work, estimate.n_voxels, threads=threads, progress=None, chunk=2048)
-    ends /= _TO_KERNEL[:, None]
+    ends /= TO_KERNEL[:, None]
     interval = {name: (ends[:, p, 0], ends[:, p, 1]) for p, name in enumerate(model.parameter_names)}
     return dataclasses.replace(estimate, interval=interval, interval_level=level)

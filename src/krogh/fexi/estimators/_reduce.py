@@ -6,7 +6,7 @@ the fit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from krogh.errors import InputError
 from krogh.fexi.interface import Flag
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["Reduced", "check_signals", "input_flags", "reduce_protocol"]
+__all__ = ["Reduced", "check_signals", "input_flags", "pseudo_series", "reduce_protocol"]
 
 FloatArray = NDArray[np.float64]
 
@@ -101,3 +101,31 @@ def input_flags(signals: FloatArray) -> NDArray[np.uint8]:
     """Return ``Flag.NON_FINITE`` where a signal is NaN or infinite or none is positive, else ``Flag.OK`` [voxel]."""
     good = np.isfinite(signals).all(axis=1) & (signals > 0).any(axis=1)
     return np.where(good, Flag.OK, Flag.NON_FINITE).astype(np.uint8)
+
+
+def pseudo_series(reduced: Reduced, scatter: list[FloatArray]) -> tuple[Reduced, FloatArray]:
+    """Return the protocol and signals [region, group] of the one-voxel problem with the same cost as the region.
+
+    `scatter` holds, for each series, M [region, group, group]. M = sum_r u_r u_r' is split by its eigenvectors: each u_r
+    becomes a series of its own with the same b-values and mixing time; the largest comes first.
+    """
+    roots, groups, owner = [], [], []
+    for s, m in enumerate(scatter):
+        values, vectors = np.linalg.eigh(m)
+        u = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        u = u * np.where(u.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
+        here = np.arange(reduced.pointer[s], reduced.pointer[s + 1])
+        for r in range(here.size - 1, -1, -1):
+            roots.append(u[:, :, r])
+            groups.append(here)
+            owner.append(s)
+    index, sizes = np.concatenate(groups), [g.size for g in groups]
+    wide = replace(
+        reduced,
+        b=reduced.b[index],
+        root_weight=reduced.root_weight[index],
+        pointer=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        mixing_time=reduced.mixing_time[owner],
+        filtered=reduced.filtered[owner],
+    )
+    return wide, np.concatenate(roots, axis=1)

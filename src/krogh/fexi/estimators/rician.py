@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from krogh.errors import InputError, UsageError
 from krogh.fexi.estimators._assemble import assemble, known_s0
 from krogh.fexi.estimators._reduce import check_signals, input_flags, reduce_protocol
-from krogh.fexi.estimators.nlls import _TO_KERNEL, axr_units, run_chunks, search_axr
+from krogh.fexi.estimators._search import TO_KERNEL, axr_units, run_chunks, search_axr
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
 from krogh.fexi.protocol import Protocol
 
@@ -93,7 +93,7 @@ def fit(
             u, reduced.b, reduced.root_weight, reduced.pointer, reduced.mixing_time, reduced.filtered, known, low, high, sd[rows],
             max_rounds, found, levels, out, good,
         )  # fmt: skip
-        theta[rows], s0_fit[rows], cost[rows] = found / _TO_KERNEL, levels, out
+        theta[rows], s0_fit[rows], cost[rows] = found / TO_KERNEL, levels, out
         squares[rows] = least
         flag[rows[~good]] = Flag.NOT_CONVERGED
 

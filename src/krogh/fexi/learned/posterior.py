@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from krogh.fexi.estimators.nlls import run_chunks
+from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress
 from krogh.fexi.learned import _kernel
 from krogh.fexi.learned.dictionary import Dictionary

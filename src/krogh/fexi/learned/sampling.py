@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from krogh.fexi.estimators.nlls import run_chunks
+from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress, SignalModel
 from krogh.fexi.learned import _importance
 from krogh.fexi.learned.encoder import Encoder, Gaussians, features
