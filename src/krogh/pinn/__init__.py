@@ -1,0 +1,5 @@
+"""Solve the transport problem by physics-informed networks; always scored against finite volumes or their own certificate."""
+
+from krogh.pinn.solve import PinnSolution, solve
+
+__all__ = ["PinnSolution", "solve"]

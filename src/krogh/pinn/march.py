@@ -1,0 +1,163 @@
+"""Cover the run with windows: geometric in time after every event, made shorter or larger where the certificate asks for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from krogh.pinn.basis import Clock
+from krogh.pinn.certificate import certificate
+from krogh.pinn.physics import Slab
+from krogh.pinn.window import Size, Start, Window
+
+__all__ = ["Plan", "Trained", "cover"]
+
+_WIDEST, _NARROWEST = 12.0, 2.0
+_LARGEST = 240
+_FAINT = 1e-2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Hold a window that was solved, and its certificate."""
+
+    window: Window
+    certificate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say how to cover a run.
+
+    Attributes
+    ----------
+    target : float
+        Certificate that a window must reach; infinite: no refinement.
+    size : Size
+        Networks to begin with.
+    levels : callable or None
+        (start, end) of a window [s] -> expected size of the concentrations (S, layer); None: found on the way.
+    """
+
+    target: float
+    size: Size
+    seed: int
+    levels: Callable[[float, float], np.ndarray] | None = None
+
+
+def cover(
+    slab: Slab,
+    blood: Callable[[np.ndarray, bool], np.ndarray],
+    events: list[float],
+    plan: Plan,
+    progress: Callable[[float], None] | None = None,
+) -> list[Trained]:
+    """Return the windows from the first to the last of `events` [s]; ``blood(t, left)`` is the free concentration (S, time)."""
+    return _Cover(slab, blood, events, plan, progress).run()
+
+
+class _Cover:
+    def __init__(self, slab, blood, events, plan, progress) -> None:  # type: ignore[no-untyped-def]
+        self.slab, self.blood, self.events, self.plan, self.progress = slab, blood, events, plan, progress
+        self.done: list[Trained] = []
+        highest = np.array([np.abs(blood(np.array([t]), False)[:, 0]) for t in np.linspace(events[0], events[-1], 200)])
+        self.blood_top = highest.max(0)
+        self.top = np.zeros((slab.species, len(slab.sheets)))
+
+    def run(self) -> list[Trained]:
+        """Cover all segments."""
+        for begin, end in zip(self.events[:-1], self.events[1:], strict=True):
+            self._segment(begin, end)
+        return self.done
+
+    def _first(self, duration: float) -> float:
+        """Return the length of the first window after an event: what the fastest entered face or layer needs [s]."""
+        fastest = duration
+        for i, face in enumerate(self.slab.faces):
+            if i > 0 and not face.entries:
+                continue
+            sheet = self.slab.sheets[i]
+            for s in range(self.slab.species):
+                d, p = sheet.diffusivity[s] * sheet.spread, self.slab.permeability(i, s)
+                fastest = min(fastest, 1.2 * sheet.thickness**2 * sheet.capacity[s] / sheet.diffusivity[s])
+                if p > 0:
+                    fastest = min(fastest, 4 * sheet.spread * sheet.capacity[s] * d / p**2)
+        return max(fastest, duration / _WIDEST**6)
+
+    def _segment(self, begin: float, end: float) -> None:
+        duration = end - begin
+        a, ratio, size = 0.0, _WIDEST, self.plan.size
+        b = self._first(duration)
+        while a < duration:
+            if a:
+                steps = max(1, math.ceil(math.log(duration / a) / math.log(ratio) - 1e-9))
+                b = a * (duration / a) ** (1 / steps)
+            b = duration if b > 0.999 * duration else b
+            got = self._train(begin, a, b, size)
+            wide = b / a if a else math.inf
+            if got.certificate > self.plan.target and (wide > _NARROWEST if a else b > 1e-7 * duration) and size.features >= 120:
+                if a:
+                    ratio = max(_NARROWEST, math.sqrt(wide))
+                else:
+                    b = b / 8
+                size = self.plan.size
+                continue
+            if got.certificate > self.plan.target and size.features < _LARGEST:
+                size = Size(min(_LARGEST, int(1.5 * size.features)))
+                continue
+            self._accept(got, begin)
+            if got.certificate < 0.1 * self.plan.target:
+                ratio = min(_WIDEST, 2 * ratio)
+                size = self.plan.size
+            a = b
+
+    def _accept(self, got: Trained, begin: float) -> None:
+        self.done.append(got)
+        self.top = np.maximum(self.top, got.window.level)
+        if self.progress is not None:
+            clock = got.window.clock
+            self.progress((begin + clock.b_s - self.events[0]) / (self.events[-1] - self.events[0]))
+
+    def _start(self) -> Start:
+        if not self.done:
+            return lambda s, i, x: np.zeros((1 + len(self.slab.sheets[i].pools), x.size))
+        last = self.done[-1].window
+        return lambda s, i, x: last.evaluate(s, i, x, np.full_like(x, last.clock.b_s))
+
+    def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
+        clock = Clock(begin, a, b)
+        last = begin + b
+
+        def blood_at(t: np.ndarray) -> np.ndarray:
+            return self.blood(np.minimum(begin + t, last), True)
+
+        if self.plan.levels is not None:
+            level = self.plan.levels(begin + a, last)
+        else:
+            level = self.top if self.done else np.full_like(self.top, max(self.blood_top.max(), 1e-300))
+        window = Window(self.slab, clock, size, level, (self.plan.seed, len(self.done)), blood_at, self._start()).solve()
+        if self.plan.levels is None:
+            window = self._settle(window)
+        value = certificate(window) if np.isfinite(self.plan.target) else math.nan
+        if not window.converged:
+            value = math.inf
+        return Trained(window, value)
+
+    def _settle(self, window: Window) -> Window:
+        """Solve again with the concentrations that were found, until the rows are divided by the right size."""
+        for _ in range(4):
+            sides = window.sides()
+            found = np.maximum(np.abs(sides.u_near).max(-1), np.abs(sides.u_far).max(-1)).T
+            found = np.maximum(found, _FAINT * self.top)
+            found = np.maximum(found, 1e-3 * found.max(1, keepdims=True) + 1e-14 * self.blood_top.max())
+            change = np.max(np.maximum(found / window.level, window.level / found))
+            window.level = found
+            if change < 4:
+                break
+            window.solve()
+        return window
+
+

@@ -1,0 +1,272 @@
+"""Solve one time window: reduce every layer by QR, couple the faces, and let Newton's method settle what saturates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from krogh.pinn.basis import Clock, Columns, Depth, Kernels, Tanh, chebyshev
+from krogh.pinn.faces import FaceRow, Sides, face_rows
+from krogh.pinn.physics import Sheet, Slab
+from krogh.pinn.rows import LayerRows, grid
+
+__all__ = ["Size", "Start", "Window"]
+
+#: u and every v of one species in one layer at the given depths, shape (1 + cells, depth).
+Start = Callable[[int, int, np.ndarray], np.ndarray]
+
+_REACH_T, _REACH_FRONT, _REACH_FLAT = 2.0, 2.2, 0.4
+_ORDERS = 6
+_RIDGE = 1e-13
+_NEWTON, _SWEEPS = 40, 60
+#: Newton's method squares the error: the step after this one would be at round-off.
+_SETTLED = 3e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Say how large the networks of a window are: features per field; points follow from it."""
+
+    features: int = 80
+
+    @property
+    def depths(self) -> int:
+        """Return the points across a layer."""
+        return self.features // 16 + 6
+
+    @property
+    def times(self) -> int:
+        """Return the points along time inside a layer."""
+        return self.features // 6 + 10
+
+    @property
+    def face_times(self) -> int:
+        """Return the points along time at a face."""
+        return self.features // 4 + 20
+
+
+def layer_columns(sheet: Sheet, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator) -> Columns:
+    """Return the features of one layer; `entered` is the first order of its heat kernels, None without."""
+    # fronts enter from the blood side, and the thinnest of all species sets the shared points
+    late = max(clock.a_s, 0.1 * clock.b_s)
+    front = float(np.sqrt(np.min(sheet.diffusivity / sheet.capacity) * late))
+    depth = Depth(sheet.thickness, front if sheet.thickness > 3 * front else None)
+    spread_out = math.sqrt(4 * sheet.diffusivity[s] / sheet.capacity[s] * max(clock.a_s, 0.02 * clock.b_s))
+    reach = _REACH_FRONT if depth.front_m else min(_REACH_FRONT, max(_REACH_FLAT, sheet.thickness / spread_out))
+    fields = [Tanh(size.features, reach, _REACH_T, rng) for _ in range(2 + len(sheet.pools))]
+    orders = range(entered, _ORDERS + 1) if entered is not None and (clock.a_s == 0 or depth.front_m) else range(0)
+    kernels = Kernels(orders, sheet.diffusivity[s] / sheet.capacity[s], sheet.loss[s] / sheet.capacity[s], clock.b_s)
+    return Columns(
+        clock, depth, fields[0], fields[1], tuple(fields[2:]), kernels, float(sheet.spread * sheet.diffusivity[s])
+    )
+
+
+@dataclass
+class Window:
+    """Hold the trained networks of one window and what is needed to use, check and differentiate them.
+
+    Attributes
+    ----------
+    slab, clock, size
+        What is solved, when, and with how many features.
+    blood : array (S, time)
+        Free concentration at the face points.
+    level : array (S, layer)
+        Size of the concentrations, by which rows are divided.
+    """
+
+    slab: Slab
+    clock: Clock
+    size: Size
+    level: np.ndarray
+    seed: tuple[int, ...]
+    blood_at: Callable[[np.ndarray], np.ndarray]
+    start: Start
+    newton: int = 0
+    sweeps: int = 0
+    converged: bool = True
+    coefficients: list[list[np.ndarray]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Draw the features and state the rows."""
+        rng = np.random.default_rng(self.seed)
+        slab, clock = self.slab, self.clock
+        self.t = clock.at(chebyshev(self.size.face_times))
+        self.blood = self.blood_at(self.t)
+        self.rows: list[list[LayerRows]] = []
+        self.slowest = [slab.slowest(s) for s in range(slab.species)]
+        self.permeability = [
+            np.array([slab.permeability(f, s) for f in range(len(slab.faces))] + [self.slowest[s]]) for s in range(slab.species)
+        ]
+        for s in range(slab.species):
+            of_species = []
+            for i, sheet in enumerate(slab.sheets):
+                columns = layer_columns(sheet, s, clock, self.size, self._entered(i), rng)
+                x, t = grid(clock, columns, self.size.depths, self.size.times)
+                of_species.append(LayerRows(sheet, s, columns, self.slowest[s], float(self.level[s, i]), x, t))
+            self.rows.append(of_species)
+        self.begin = [[self.start(s, i, r.x0) for i, r in enumerate(rows)] for s, rows in enumerate(self.rows)]
+        self.traces = [[self._traces(r) for r in rows] for rows in self.rows]
+        self._reduced: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self.coefficients = [[np.zeros(r.columns.size) for r in rows] for rows in self.rows]
+        self.linear = all(f.linear for f in slab.faces) and not any(r.laws for rows in self.rows for r in rows)
+
+    def _entered(self, layer: int) -> int | None:
+        face = self.slab.faces[layer]
+        if layer == 0 and face.membrane is None and not face.entries:
+            return 0  # the face itself jumps
+        return 1 if layer == 0 or face.entries else None
+
+    def _traces(self, r: LayerRows) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        return r.columns.trace(0.0, self.t), r.columns.trace(r.sheet.thickness, self.t)
+
+    # -- the state at the points ---------------------------------------------------------------------------------------------
+
+    def values(self, i: int) -> list[np.ndarray]:
+        """Return u and every v of all species at the points of layer `i`, each (S, point)."""
+        first = self.rows[0][i]
+        out = [np.array([rows[i].u_at @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)])]
+        for k in range(first.pools):
+            out.append(np.array([rows[i].v_at[k] @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)]))
+        return out
+
+    def sides(self) -> Sides:
+        """Return u and q at both faces of every layer."""
+        out = np.zeros((4, len(self.slab.sheets), self.slab.species, self.t.size))
+        for s, of_species in enumerate(self.traces):
+            for i, (near, far) in enumerate(of_species):
+                c = self.coefficients[s][i]
+                for k, trace in enumerate((*near, *far)):
+                    out[k, i, s] = trace @ c
+        return Sides(*out)
+
+    # -- least squares -------------------------------------------------------------------------------------------------------
+
+    def solve(self) -> Window:
+        """Fit the output weights; species by species until they agree."""
+        self._guess()
+        previous = math.inf
+        for sweep in range(_SWEEPS):
+            self.sweeps = sweep + 1
+            change = max(self._species(s) for s in range(self.slab.species))
+            if self.slab.species == 1 or change < 1e-7 or (change < 1e-5 and change > 0.3 * previous):
+                return self
+            if sweep > 8 and change > previous:
+                break
+            previous = change
+        self.converged = False
+        return self
+
+    def _guess(self) -> None:
+        """Begin with the start of the window, held constant: least squares on the start rows alone gives its linearisation."""
+        self._held: list[list[list[np.ndarray]]] = []
+        self._first = self.sides()
+        for i in range(len(self.slab.sheets)):
+            for s, rows in enumerate(self.rows):
+                begin = self.begin[s][i][0]
+                # x0 runs from the blood side to the far side
+                self._first.u_near[i, s], self._first.u_far[i, s] = begin[0], begin[-1]
+                del rows
+        self._values = [
+            [
+                np.array([np.full(rows[i].n, float(np.mean(self.begin[s][i][k]))) for s, rows in enumerate(self.rows)])
+                for k in range(1 + self.rows[0][i].pools)
+            ]
+            for i in range(len(self.slab.sheets))
+        ]
+        self._sides = self._first
+
+    def _species(self, s: int) -> float:
+        """Run Newton's method for one species with the others held; return the first change over the level."""
+        first, previous = 0.0, math.inf
+        for iteration in range(_NEWTON):
+            before = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
+            inside = [self._values[i] for i in range(len(self.slab.sheets))]
+            self._fit(s)
+            self._sides = self.sides()
+            self._values = [self.values(i) for i in range(len(self.slab.sheets))]
+            after = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
+            top = np.repeat(np.tile(self.level[s], 2), self.t.size)
+            change = float((np.abs(after - before) / top).max())
+            for i, r in enumerate(self.rows[s]):
+                if r.laws:
+                    moved = max(float(np.abs(a[s] - b[s]).max()) for a, b in zip(self._values[i], inside[i], strict=True))
+                    change = max(change, moved / self.level[s, i])
+            self.newton = max(self.newton, iteration + 1)
+            if iteration == 0:
+                first = change
+            if self.linear or change < _SETTLED or (change < 1e-6 and change > 0.3 * previous):
+                return first  # settled, or at the round-off of the least squares
+            previous = change
+        self.converged = self.converged and change < 1e-7
+        return first
+
+    def _layer(self, s: int, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return R and the reduced right-hand side of one layer, and the scale of its columns."""
+        import torch
+
+        r = self.rows[s][i]
+        key = (s, i)
+        if key not in self._reduced or r.laws:
+            b, f = r.matrix(self._values[i], self.begin[s][i])
+            scale = 1.0 / np.sqrt((b * b).mean(0) + 1e-300)
+            tall = np.zeros((b.shape[0] + scale.size, scale.size + 1))
+            tall[: b.shape[0], :-1], tall[: b.shape[0], -1] = b * scale, f
+            np.fill_diagonal(tall[b.shape[0] :], _RIDGE)
+            whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy()
+            self._reduced[key] = (whole[: scale.size], scale)
+        whole, scale = self._reduced[key]
+        return whole[:, :-1], whole[:, -1], scale
+
+    def _system(self, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the stacked rows of species `s`, their right-hand side and the scale of the columns."""
+        level = self.level[s]
+        reduced = [self._layer(s, i) for i in range(len(self.slab.sheets))]
+        ends = np.cumsum([0, *[r[2].size for r in reduced]])
+        scale = np.concatenate([r[2] for r in reduced])
+        since = self.t + self.clock.offset_s
+        faces = face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s])
+        tall = int(ends[-1]) + len(faces) * self.t.size
+        a, f = np.zeros((tall, int(ends[-1]))), np.zeros(tall)
+        for i, (top, right, _) in enumerate(reduced):
+            at = slice(ends[i], ends[i + 1])
+            a[at, at], f[at] = top / level[i], right / level[i]
+        row = int(ends[-1])
+        for face in faces:
+            rows = slice(row, row + self.t.size)
+            self._place(a[rows], s, face, ends)
+            a[rows] *= scale
+            f[rows] = face.target
+            row += self.t.size
+        return a, f, scale
+
+    def _place(self, a: np.ndarray, s: int, face: FaceRow, ends: np.ndarray) -> None:
+        i = face.layer
+        for at, trace, u, q in ((i - 1, 1, face.far_u, face.far_q), (i, 0, face.near_u, face.near_q)):
+            if u is None and q is None:
+                continue
+            of_u, of_q = self.traces[s][at][trace]
+            here = slice(ends[at], ends[at + 1])
+            if u is not None:
+                a[:, here] += u[:, None] * of_u
+            if q is not None:
+                a[:, here] += q[:, None] * of_q
+
+    def _fit(self, s: int) -> None:
+        import torch
+
+        a, f, scale = self._system(s)
+        found = torch.linalg.lstsq(torch.from_numpy(a), torch.from_numpy(f)[:, None], driver="gels").solution[:, 0].numpy()
+        ends = np.cumsum([0, *[r.columns.size for r in self.rows[s]]])
+        for i in range(len(self.slab.sheets)):
+            at = slice(ends[i], ends[i + 1])
+            self.coefficients[s][i] = found[at] * scale[at]
+
+    # -- use -----------------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, s: int, i: int, x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Return u and every v (1 + cells, point) of species `s` in layer `i` at depths `x` and times `t` since the event."""
+        return self.rows[s][i].columns.values(self.coefficients[s][i], x, t)
