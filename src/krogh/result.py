@@ -112,13 +112,14 @@ def simulate(
     >>> round(float(result.dataset.kp_uu_steady.item()), 2)
     1.0
     """
+    from krogh.io.map_file import read_maps
     from krogh.runs.config import build_config
     from krogh.runs.dataset import build_dataset
     from krogh.runs.simulate import plan, run_case
 
     config = build_config({}, (), {"compounds": list(compounds), **settings})
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
-    cases = plan(config, own=own, plasma=plasma)
+    cases = plan(config, own=own, plasma=plasma, maps=read_maps(p.file for p in config.block.patterns))
     groups = []
     for case in cases:
         report = None if progress is None else (lambda share, name=case.labels[0]: progress(name, share))

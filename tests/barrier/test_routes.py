@@ -151,3 +151,11 @@ def test_reactions_have_exact_derivatives_and_limits(km):
         assert law.rate(1e9)[0] == pytest.approx(0.7 * km, rel=1e-8)
     else:
         np.testing.assert_allclose(rate, 0.7 * u)
+
+
+@pytest.mark.parametrize("kind", ROUTES)
+def test_a_route_that_calls_itself_linear_has_constant_derivatives(kind):
+    route = _routes(2)[kind]
+    low, high = (route.flux(*(x * scale for x in _levels(2, 5))) for scale in (1e-3, 1e3))
+    same = all(np.allclose(a, b, rtol=1e-12, atol=0) for a, b in ((low.d_blood, high.d_blood), (low.d_brain, high.d_brain)))
+    assert same == route.linear

@@ -108,7 +108,7 @@ def test_split_setting():
             split_setting(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.dictionaries(
         st.one_of(st.text(max_size=12), st.sampled_from(["fu_brain", "P-gp.km", "pk.human.cl", "pka_acid", "permeability"])),

@@ -16,10 +16,15 @@ from krogh.runs.config import SimulateConfig
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
+RUNNABLE |= {"block": DOCS / "how-to" / "block.md"}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
-_FILES = {"time [h],": "curve.csv", "# run.toml": "run.toml"}  # first words of a block -> the file that the page says it is
+_FILES = {
+    "time [h],": "curve.csv",
+    "# run.toml": "run.toml",
+    "# hole.toml": "hole.toml",
+}  # first words of a block -> the file that the page says it is
 
 
 def _flat(text: str) -> str:

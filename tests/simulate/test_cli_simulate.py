@@ -177,6 +177,13 @@ def test_output_below_a_file_or_read_only_folder(tmp_path, capsys):
         one_line(err)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system here that refuses root")
+def test_a_file_system_that_refuses_is_found_before_the_work(capsys):
+    code, _, err = run(capsys, "caffeine", *FAST, "--out", "/proc/krogh")
+    assert code == 5
+    assert "no way to write" in one_line(err)
+
+
 def test_dry_run_writes_nothing(tmp_path, capsys):
     code, text, _ = run(capsys, "levodopa", "--out", str(tmp_path / "dry"), "--dry-run")
     assert code == 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bench.peers import fipy_layers
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
@@ -29,51 +30,6 @@ def _layered(case):
     return Barrier(("drug",), layers, walls), [6, 12], SmoothBlood(2.0), 6.0
 
 
-def _fipy(barrier, mesh, blood, t_end, steps):
-    """Return the state by FiPy's own mesh and terms, backward Euler; membranes as face coefficients."""
-    fipy = pytest.importorskip("fipy")
-    width, layer = mesh.width_m, mesh.layer
-    grid = fipy.Grid1D(dx=width)
-    u = fipy.CellVariable(mesh=grid, value=0.0, hasOld=True)
-
-    def per_cell(name):
-        return np.array([getattr(barrier.layers[i], name) for i in layer], dtype=float)
-
-    half = width / 2 / per_cell("diffusivity_m2_s")
-    wall = {m.face: m.routes[0].permeability_m_s for m in barrier.membranes}
-    resistance = half[:-1] + half[1:]
-    for face, p in wall.items():
-        if face:
-            resistance[int(np.flatnonzero(layer == face)[0]) - 1] += 1 / p
-    centers = np.cumsum(width) - width / 2
-    coefficient = np.zeros(grid.numberOfFaces)
-    coefficient[1 : width.size] = np.diff(centers) / resistance
-    entry = np.zeros(width.size)
-    entry[0] = 1 / (half[0] + (1 / wall[0] if 0 in wall else 0.0)) / width[0]
-    arrival = fipy.Variable(0.0)
-    loss = fipy.CellVariable(mesh=grid, value=per_cell("loss_per_s") + entry)
-    gain = fipy.CellVariable(mesh=grid, value=entry)
-    enzymes = [(i, r) for i, x in enumerate(barrier.layers) for r in x.reactions]
-    for i, law in enzymes:
-        loss = loss + fipy.CellVariable(mesh=grid, value=(layer == i) * law.rate_per_s) / (1 + u / law.km_mol_m3)
-    capacity = fipy.CellVariable(mesh=grid, value=per_cell("capacity"))
-    equation = fipy.TransientTerm(coeff=capacity) == (
-        fipy.DiffusionTerm(coeff=fipy.FaceVariable(mesh=grid, value=coefficient))
-        - fipy.ImplicitSourceTerm(coeff=loss)
-        + gain * arrival
-    )
-    solver = fipy.LinearLUSolver(tolerance=1e-14)
-    for n in range(steps):
-        u.updateOld()
-        arrival.setValue(float(blood.free((n + 1) * t_end / steps)[0, 0]))
-        for _ in range(25 if enzymes else 1):
-            before = u.value.copy()
-            equation.sweep(var=u, dt=t_end / steps, solver=solver)
-            if np.abs(u.value - before).max() <= 1e-13 * np.abs(u.value).max():
-                break
-    return np.array(u.value)
-
-
 @pytest.mark.parametrize("case", ["membranes", "no membranes", "enzyme"])
 def test_fipy_agrees_step_by_step_and_in_the_limit(case):
     pytest.importorskip("fipy")
@@ -81,7 +37,7 @@ def test_fipy_agrees_step_by_step_and_in_the_limit(case):
     operator = operator_of(barrier, counts)
     mesh = layered_mesh(barrier.layers, counts)
     nodes = operator.graph.layout["cell_node"]
-    coarse, fine, finest = (_fipy(barrier, mesh, blood, t_end, n) for n in (30, 60, 120))
+    coarse, fine, finest = (fipy_layers(barrier, mesh, blood, t_end, n) for n in (30, 60, 120))
     ours = integrate(operator, blood, t_end, method="backward-euler", step_s=t_end / 30).final[0, 0, nodes]
     # FiPy solves the layers' linear systems with a condition number of 1e6 or so
     np.testing.assert_allclose(ours, coarse, rtol=1e-7)

@@ -5,7 +5,7 @@ import pytest
 
 from krogh.transport.integrate import integrate
 from krogh.transport.steppers import STEPPERS
-from krogh.transport.steppers.explicit import stability_limit_s
+from krogh.transport.steppers.stability import stability_limit_s
 
 from ._cases import SmoothBlood, operator_of, saturable, slopes
 

@@ -12,7 +12,7 @@ from krogh.transport.integrate import integrate
 from krogh.transport.linear import ChainSolver
 from krogh.transport.mesh import graded_widths, layered_mesh
 from krogh.transport.newton import solve_stage
-from krogh.transport.steppers.explicit import stability_limit_s
+from krogh.transport.steppers.stability import stability_limit_s
 
 from ._cases import ConstantBlood, SmoothBlood, operator_of, saturable, three_layers
 
@@ -159,6 +159,8 @@ def test_meshes_fill_their_layers_and_bad_ones_are_refused():
 
 def test_kinetics_that_blow_up_end_in_an_error_of_ours():
     class Broken(Passive):
+        linear = False
+
         def flux(self, u_blood, u_brain):
             flux = super().flux(u_blood, u_brain)
             return flux._replace(inward=flux.inward * np.nan)

@@ -182,6 +182,9 @@ def _check_law(where: str, law: Any) -> None:
     for field in fields(law) if is_dataclass(law) else ():
         if field.name in ("name", "product"):
             continue
+        if field.name == "route":  # a law around a law
+            _check_law(where, law.route)
+            continue
         value = np.asarray(getattr(law, field.name), dtype=float)
         if field.name == "km_mol_m3":
             value = np.where(value == np.inf, 1.0, value)

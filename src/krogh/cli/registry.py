@@ -6,7 +6,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "compounds", "fexi")
+COMMANDS = ("simulate", "plot", "compounds", "fexi")
 
 
 def register_commands(app: typer.Typer) -> None:

@@ -35,7 +35,9 @@ def simulate(
     plasma: Annotated[
         Path | None, typer.Option(help="CSV of a measured plasma curve: 'time [h],concentration [uM]' (total).")
     ] = None,
-    geometry: Annotated[str | None, typer.Option(help="slab or cylinder (Krogh, with flowing blood).  [default: slab]")] = None,
+    geometry: Annotated[
+        str | None, typer.Option(help="slab, cylinder (Krogh, with flowing blood) or block (3-D).  [default: slab]")
+    ] = None,
     together: Annotated[bool | None, typer.Option("--together", help="One problem: compounds compete for carriers.")] = None,
     leak: Annotated[float | None, typer.Option(help="Open tight junctions over healthy.  [default: 1]")] = None,
     pericytes: Annotated[float | None, typer.Option(help="Pericyte coverage, 0 to 1.  [default: 1]")] = None,
@@ -64,6 +66,7 @@ def simulate(
 ) -> None:
     """Simulate how compounds cross the blood-brain barrier, from blood through each layer into tissue and neurons."""
     from krogh.io.folder import check_output
+    from krogh.io.map_file import read_maps
     from krogh.runs.config import build_config
 
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -83,7 +86,8 @@ def simulate(
         check_output(out, overwrite=overwrite)
     from krogh.runs.simulate import plan
 
-    cases = plan(settings, own=own, plasma=curve)
+    maps = read_maps((p.file for p in settings.block.patterns), config.parent if config else None)
+    cases = plan(settings, own=own, plasma=curve, maps=maps)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)
         return
@@ -150,12 +154,18 @@ def _curve(path: Path | None) -> Any:
     return read_plasma_curve(path)
 
 
+def _cell_count(settings: SimulateConfig) -> int:
+    if settings.geometry == "block":
+        return settings.block.cells * settings.block.cells_y * settings.block.cells_z
+    return settings.cells * (settings.cells_along if settings.geometry == "cylinder" else 1)
+
+
 def _show_plan(cases: list[Case], settings: SimulateConfig, *, as_json: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "compounds": list(case.labels), "doses": [d.describe() if d else None for d in case.doses],
             "geometry": settings.geometry, "duration_s": case.problem.t_end_s,
-            "cells": settings.cells * (settings.cells_along if settings.geometry == "cylinder" else 1),
+            "cells": _cell_count(settings),
             "notes": [n for m in case.members for n in m.notes],
         }
         for case in cases

@@ -80,7 +80,7 @@ def _conc(value: float) -> str:
 
 def _kp(m: Metrics) -> str:
     if math.isfinite(m.kp_uu):
-        return f"{m.kp_uu:.2g} (= {m.kp_uu_steady:.2g})"
+        return f"{m.kp_uu:.2g}" + (f" (= {m.kp_uu_steady:.2g})" if math.isfinite(m.kp_uu_steady) else "")
     return "-"
 
 

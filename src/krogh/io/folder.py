@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -55,8 +54,11 @@ def check_output(target: Path, *, overwrite: bool) -> None:
     parent = target.absolute().parent
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(str(target), got=f"no permission to write in {parent.name or parent}", hint="choose another --out")
+    try:  # permissions do not tell of read-only or virtual file systems
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".partial", dir=parent):
+            pass
+    except OSError:
+        raise OutputError(str(target), got=f"no way to write in {parent.name or parent}", hint="choose another --out") from None
 
 
 @contextlib.contextmanager

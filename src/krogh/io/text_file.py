@@ -84,14 +84,14 @@ def read_plasma_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
     values = []
     for number, row in enumerate(rows[1:], start=2):
         try:
-            pair = [float(row[0]), float(row[1])]
-        except (ValueError, IndexError):
+            pair = [float(cell) * factor for cell, factor in zip(row[:2], factors, strict=True)]
+        except ValueError:  # too few cells, or no number
             raise InputError(f"{where}, line {number}", got=repr(",".join(row)), expected="two numbers") from None
         if not all(math.isfinite(v) for v in pair):
             raise InputError(f"{where}, line {number}", got=repr(",".join(row)), expected="finite numbers")
         values.append(pair)
     table = np.array(values, dtype=float).reshape(-1, 2)
-    return table[:, 0] * factors[0], table[:, 1] * factors[1]
+    return table[:, 0], table[:, 1]
 
 
 def _factor(cell: str, dimension: str, where: str) -> float:

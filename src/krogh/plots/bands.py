@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from krogh.plots.scales import log_range
 from krogh.units import format_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Band", "heading", "layer_bands", "one_compound", "snapshots", "strip"]
+__all__ = ["Band", "colour_range", "heading", "layer_bands", "one_compound", "snapshots", "strip"]
 
 #: Width of a band on paper, in shares; a layer that is not named gets 1.
 _SHARES = {"endothelium": 1.5, "basement membrane": 1.05, "end-feet": 1.2, "interstitium": 2.3}
@@ -120,3 +121,10 @@ def heading(one: xr.Dataset) -> str:
     name, dose = str(one.compound.item()), str(one["dose"].item())
     dose = re.sub(r"\bu(?=[gMLm])", "µ", dose).replace(" x ", " × ")
     return name if dose == "formed inside" else f"{name}, {dose}"
+
+
+def colour_range(one: xr.Dataset) -> tuple[float, float]:
+    """Return the limits of the logarithmic colour scale [mol/m3]: they show the peak of every compartment."""
+    curves = [one[v].values for v in ("plasma_free", "endothelium", "interstitium", "neuron", "astrocyte")]
+    low, high = log_range(*curves, decades=7.0, below=3e-2)
+    return low, 0.5 * high

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from krogh.plots.bands import Band, heading, layer_bands, snapshots, strip
+from krogh.plots.bands import Band, colour_range, heading, layer_bands, snapshots, strip
 from krogh.plots.scales import Unit, concentration_unit, fixed_ticks, format_duration, log_range, log_ticks
 from krogh.plots.style import CURVES, MAP, legend_on_top, new_figure
 
@@ -26,8 +26,6 @@ _ALONG = ("plasma_free", "endothelium", "interstitium")
 
 def draw_cylinder(one: xr.Dataset) -> Figure:
     """Return sections of one compound at four times over distance from the arterial end and layer, with the blood channel."""
-    from krogh.plots.section import colour_range
-
     low, high = colour_range(one)
     unit = concentration_unit(high)
     chosen = snapshots(one, 4, 2.5 * low)

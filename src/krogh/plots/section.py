@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from krogh.plots.bands import Band, heading, layer_bands, one_compound, snapshots, strip
+from krogh.plots.bands import Band, colour_range, heading, layer_bands, one_compound, snapshots, strip
+from krogh.plots.cylinder import draw_cylinder
 from krogh.plots.scales import (
     Unit,
     concentration_unit,
     fixed_ticks,
     format_duration,
-    log_range,
     log_ticks,
     log_time_ticks,
     time_step,
@@ -29,7 +29,7 @@ from krogh.plots.style import GREY, MAP, house_style, new_figure
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["colour_range", "draw_section"]
+__all__ = ["draw_section"]
 
 #: The layers, and the bands beside them with the variable that fills each.
 Bands = tuple[tuple[Band, ...], list[tuple[Band, str]]]
@@ -52,6 +52,7 @@ def draw_section(ds: xr.Dataset, compound: str | None = None, *, log_time: bool 
     -------
     matplotlib.figure.Figure
         Slab: an image of layers against time, and profiles. Cylinder: (z, r) sections at four times, and the course along z.
+        Block: planes through it at four times.
 
     Raises
     ------
@@ -60,9 +61,11 @@ def draw_section(ds: xr.Dataset, compound: str | None = None, *, log_time: bool 
     """
     one = one_compound(ds, compound)
     with house_style():
-        if "z" in one.dims:
-            from krogh.plots.cylinder import draw_cylinder
+        if "field" in one:
+            from krogh.plots.block import draw_block
 
+            return draw_block(ds, compound)
+        if "z" in one["profile"].dims:
             return draw_cylinder(one)
         return _draw_slab(one, _one_peak(one) if log_time is None else log_time)
 
@@ -71,13 +74,6 @@ def _one_peak(one: xr.Dataset) -> bool:
     y = np.nan_to_num(one["plasma_free"].values)
     inner = y[1:-1]
     return int(((inner > y[:-2] * (1 + 1e-6)) & (inner >= y[2:])).sum()) <= 1
-
-
-def colour_range(one: xr.Dataset) -> tuple[float, float]:
-    """Return the limits of the logarithmic colour scale [mol/m3]: they show the peak of every compartment."""
-    curves = [one[v].values for v in ("plasma_free", "endothelium", "interstitium", "neuron", "astrocyte")]
-    low, high = log_range(*curves, decades=7.0, below=3e-2)
-    return low, 0.5 * high
 
 
 def _slab_bands(one: xr.Dataset) -> Bands:

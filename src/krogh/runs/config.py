@@ -9,7 +9,40 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from krogh.errors import InputError, UsageError, nearest
 
-__all__ = ["SimulateConfig", "build_config"]
+__all__ = ["BlockConfig", "PatternConfig", "SimulateConfig", "build_config"]
+
+
+class PatternConfig(BaseModel):
+    """Say how one route varies along the barrier; densities are over the uniform barrier (1: as there, 0: none)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    route: str = Field(description="name of the route: passive, paracellular, P-gp, LAT1 ...")
+    shape: Literal["patch", "pores", "image", "map", "function"] = "patch"
+    factor: float = Field(0.0, ge=0, le=1e9, description="density inside patch or pores")
+    center: tuple[str, str] | None = Field(None, description="(y, z) of a patch; None: the middle")
+    radius: str = Field("5 um", description="radius of a patch or of every pore")
+    count: int = Field(8, ge=1, le=100000, description="number of pores")
+    seed: int = Field(0, ge=0, description="where the pores are")
+    file: str | None = Field(None, description="image (PNG), or map (CSV or NPY) of densities, rows along y")
+    low: float = Field(0.0, ge=0, description="density of black")
+    high: float = Field(1.0, ge=0, description="density of white")
+    function: Any = Field(None, description="density(y_m, z_m), from Python only")
+
+
+class BlockConfig(BaseModel):
+    """Hold the settings of ``geometry = "block"``: a piece of barrier with its tissue in three dimensions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: str = Field("40 um", description="length along y")
+    height: str = Field("40 um", description="length along z")
+    cells: int = Field(48, ge=16, le=2000, description="cells across the layers")
+    cells_y: int = Field(32, ge=1, le=1024)
+    cells_z: int = Field(32, ge=1, le=1024)
+    lumen: Literal["perfused", "reservoir"] = Field("perfused", description="flowing blood in front of the wall, or a fixed one")
+    frames: int = Field(16, ge=1, le=400, description="times at which whole fields are kept")
+    patterns: tuple[PatternConfig, ...] = Field((), description="how routes vary along the barrier")
 
 
 class SimulateConfig(BaseModel):
@@ -21,7 +54,8 @@ class SimulateConfig(BaseModel):
     species: Literal["human", "rat", "mouse"] = "human"
     dose: str | dict[str, str] | None = Field(None, description="dose in words, for all or by compound; None: a typical one")
     duration: str = "24 h"
-    geometry: Literal["slab", "cylinder"] = "slab"
+    geometry: Literal["slab", "cylinder", "block"] = "slab"
+    block: BlockConfig = Field(default_factory=lambda: BlockConfig.model_validate({}))
     together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
     method: str = "esdirk43"
     step: str | None = None

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from krogh.barrier.model import Barrier
+from krogh.runs.metrics import TISSUE, AnySolution
 from krogh.runs.simulate import GroupResult
+from krogh.transport.block.problem import BlockProblem, BlockSolution
+from krogh.transport.problem import Problem
 from krogh.units import format_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["build_dataset", "output_times"]
+__all__ = ["barrier_of", "build_dataset", "output_times"]
 
 _MEDIA = ("endothelium", "basement membrane", "end-feet", "interstitium", "neuron", "astrocyte")
 _SCALARS = {
@@ -63,13 +67,17 @@ def build_dataset(results: Sequence[GroupResult], attrs: dict[str, Any] | None =
     parts = [_one(r, times, s) for r in results for s in range(len(r.case.labels))]
     data = xr.concat(parts, dim="compound", join="outer", fill_value=np.nan)
     data.attrs.update({k: v for k, v in (attrs or {}).items() if v is not None})
-    mesh, layers = first.problem.mesh, first.problem.barrier.layers
+    mesh, layers = first.problem.mesh, barrier_of(first.problem).layers
     data["layer"] = ("x", np.array([layers[i].name for i in mesh.layer]), {"long_name": "layer of each cell"})
     data["cell_width"] = ("x", mesh.width_m, {"units": "m", "long_name": "width of each cell"})
     data["time"].attrs.update(units="s", long_name="time since the first dose")
     data["x"].attrs.update(units="m", long_name="depth from the luminal face")
-    if "z" in data:
-        data["z"].attrs.update(units="m", long_name="distance from the arterial end")
+    words = {"z": "distance from the arterial end"} if "y" not in data else {"y": "along the barrier", "z": "along the barrier"}
+    for name, text in words.items():
+        if name in data:
+            data[name].attrs.update(units="m", long_name=text)
+    if "frame" in data:
+        data["frame"].attrs.update(units="s", long_name="time of each whole field")
     return data
 
 
@@ -81,7 +89,7 @@ def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
     source = solution.problem.blood
     free = np.array([source.free(t)[0, s] for t in times])
     fu = float(source.fu[0, s])  # type: ignore[attr-defined]
-    x = solution.problem.mesh.center_m
+    x = solution.problem.mesh.center_m - lumen_m(solution.problem)
     variables: dict[str, Any] = {
         "plasma_free": ("time", free, {"units": "mol m-3", "long_name": "free concentration in arterial plasma"}),
         "plasma_total": ("time", free / fu, {"units": "mol m-3", "long_name": "total concentration in arterial plasma"}),
@@ -119,8 +127,10 @@ def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
 
 def _space(solution: Any, u: np.ndarray, s: int, coords: dict[str, Any]) -> dict[str, Any]:
     """Return the concentration over space: (time, x) in the slab, (time, x, z) and blood (time, z) in the cylinder."""
-    layout = solution.operator.graph.layout
     attrs = {"units": "mol m-3", "long_name": "free concentration along the path"}
+    if isinstance(solution, BlockSolution):
+        return _block(solution, u, s, coords, attrs)
+    layout = solution.operator.graph.layout
     if solution.problem.capillary is None:
         return {"profile": (("time", "x"), u[:, 0, s][:, layout["cell_node"]], attrs)}
     n_z, dz = layout["n_z"], layout["dz_m"]
@@ -132,12 +142,33 @@ def _space(solution: Any, u: np.ndarray, s: int, coords: dict[str, Any]) -> dict
     }
 
 
-def _brain_total(solution: Any, u: np.ndarray, s: int) -> np.ndarray:
-    from krogh.runs.metrics import tissue_volume
+def _block(solution: BlockSolution, u: np.ndarray, s: int, coords: dict[str, Any], attrs: dict[str, str]) -> dict[str, Any]:
+    """Return the mean profile (time, x), whole fields (frame, x, y, z) and the maps on the routes (y, z)."""
+    problem = solution.problem
+    coords |= {"y": problem.y.center_m, "z": problem.z.center_m, "frame": problem.frames_s}
+    cells = solution.cell_nodes
+    found: dict[str, Any] = {
+        "profile": (("time", "x"), u[:, 0, s][:, cells], attrs | {"long_name": "mean free concentration over (y, z)"}),
+        "field": (("frame", "x", "y", "z"), solution.fields[:, s, cells], attrs | {"long_name": "free concentration"}),
+    }
+    for route, density in problem.densities.items():
+        text = f"density of {route} over the uniform barrier's"
+        found[f"density_{route}"] = (("y", "z"), density, {"units": "1", "long_name": text})
+    return found
 
-    graph = solution.operator.graph
-    nodes = np.concatenate([graph.media[m] for m in ("end-feet", "interstitium", "neuron", "astrocyte")])
-    return (graph.capacity[0, s, nodes] * u[:, 0, s][:, nodes]).sum(-1) / tissue_volume(solution)
+
+def barrier_of(problem: Problem | BlockProblem) -> Barrier:
+    """Return the barrier of a problem, with the lumen of a block in front."""
+    return problem.whole if isinstance(problem, BlockProblem) else problem.barrier
+
+
+def lumen_m(problem: Problem | BlockProblem) -> float:
+    """Return how much blood lies in front of the wall [m]: depths start at the wall."""
+    return problem.lumen.thickness_m if isinstance(problem, BlockProblem) and problem.lumen is not None else 0.0
+
+
+def _brain_total(solution: AnySolution, u: np.ndarray, s: int) -> np.ndarray:
+    return solution.amount(TISSUE, u)[:, 0, s] / solution.tissue_volume
 
 
 def _sources(result: GroupResult, s: int) -> str:

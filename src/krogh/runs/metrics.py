@@ -14,6 +14,7 @@ from krogh.blood.exponentials import ExponentialBlood
 from krogh.blood.pk import constant_terms, stack
 from krogh.errors import ConvergenceError
 from krogh.permeability import crone_renkin_extraction
+from krogh.transport.block.problem import BlockSolution
 from krogh.transport.integrate import integrate
 from krogh.transport.linear import SOLVERS, LinearSolver
 from krogh.transport.newton import solve_stage
@@ -21,8 +22,12 @@ from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
 from krogh.transport.problem import Solution
 
-__all__ = ["Metrics", "RouteShare", "compute_metrics", "tissue_volume", "tracer"]
+__all__ = ["TISSUE", "AnySolution", "Metrics", "RouteShare", "compute_metrics", "tracer"]
 
+#: Media that make up the brain tissue.
+TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
+#: The solution of any geometry.
+AnySolution = Solution | BlockSolution
 _TRACER_MOL_M3 = 1e-9
 _LONG_STEP_S = 1e7
 _MOST_LONG_STEPS = 1000
@@ -148,17 +153,19 @@ def _steady_state(operator: Operator, solver: LinearSolver, u: np.ndarray, blood
     raise ConvergenceError("steady state", got="none found", hint="check the kinetics of the routes")
 
 
-def compute_metrics(members: Sequence[Member], solution: Solution, physiology: Physiology) -> tuple[Metrics, ...]:
-    """Return the metrics of every species of one problem."""
-    return tuple(_one(members, s, solution, physiology) for s in range(len(members)))
+def compute_metrics(
+    members: Sequence[Member], solution: AnySolution, physiology: Physiology, *, uniform: bool = True
+) -> tuple[Metrics, ...]:
+    """Return the metrics of every species of one problem; the steady Kp,uu and the half-time only of a `uniform` barrier."""
+    return tuple(_one(members, s, solution, physiology, uniform) for s in range(len(members)))
 
 
 def _ratio(top: float, bottom: float) -> float:
     return top / bottom if bottom > 0 else float("nan")
 
 
-def _one(members: Sequence[Member], s: int, solution: Solution, physiology: Physiology) -> Metrics:
-    member, march, graph = members[s], solution.march, solution.operator.graph
+def _one(members: Sequence[Member], s: int, solution: AnySolution, physiology: Physiology, uniform: bool) -> Metrics:
+    member, march = members[s], solution.march
     source = solution.problem.blood
     total_auc = float(source.auc_total(solution.problem.t_end_s)[0, s])  # type: ignore[attr-defined]
     free_auc = float(source.fu[0, s]) * total_auc  # type: ignore[attr-defined]
@@ -167,12 +174,10 @@ def _one(members: Sequence[Member], s: int, solution: Solution, physiology: Phys
     states = np.array(march.u)
     interstitium = solution.medium("interstitium", states)[:, 0, s]
     in_neurons = solution.medium("neuron", states)[:, 0, s]
-    auc = march.auc
-    assert auc is not None
-    tissue = np.concatenate([graph.media[m] for m in ("end-feet", "interstitium", "neuron", "astrocyte")])
-    brain = float((graph.capacity[0, s, tissue] * auc[0, s, tissue]).sum() / tissue_volume(solution))
+    auc = solution.auc
+    brain = float(solution.amount(TISSUE, auc)[0, s] / solution.tissue_volume)
     isf, neuron = (float(solution.medium(m, auc)[0, s]) for m in ("interstitium", "neuron"))
-    kp_uu, half = tracer(members, s)
+    kp_uu, half = tracer(members, s) if uniform else (float("nan"), float("nan"))
     p = _permeability(member)
     flow = physiology.blood_flow_m3_s_kg.value * member.state.flow_factor
     ps = p * physiology.barrier_area_m2_kg.value
@@ -191,21 +196,10 @@ def _one(members: Sequence[Member], s: int, solution: Solution, physiology: Phys
     )  # fmt: skip
 
 
-def _fine_grid(solution: Solution) -> np.ndarray:
+def _fine_grid(solution: AnySolution) -> np.ndarray:
     """Return the steps with their midpoints: plasma peaks may lie between steps."""
     t = solution.t_s
     return np.unique(np.concatenate([t, np.linspace(0, t[-1], 2001), 0.5 * (t[1:] + t[:-1])]))
-
-
-def tissue_volume(solution: Solution) -> float:
-    """Return the volume of end-feet and interstitium, in the amounts' own measure (m in the slab, m3 in the cylinder)."""
-    mesh, capillary = solution.problem.mesh, solution.problem.capillary
-    inside = mesh.layer >= 2
-    if capillary is None:
-        spread = np.array([solution.problem.barrier.layers[i].spread for i in mesh.layer])
-        return float((mesh.width_m * spread)[inside].sum())
-    edge = capillary.radius_m + mesh.edge_m
-    return float(np.pi * (edge[1:] ** 2 - edge[:-1] ** 2)[inside].sum() * capillary.length_m)
 
 
 def _permeability(member: Member) -> float:
@@ -228,15 +222,15 @@ def _regime(ratio: float) -> str:
     return "mixed" if ratio > 0.1 else "permeability-limited"
 
 
-def _extraction(solution: Solution, s: int) -> float:
-    if solution.problem.capillary is None:
+def _extraction(solution: AnySolution, s: int) -> float:
+    if not solution.ledger("in:blood flow")[-1, 0, s] > 0:
         return float("nan")
     inflow, outflow = (float(solution.ledger(f"{way}:blood flow")[-1, 0, s]) for way in ("in", "out"))
     return _ratio(inflow - outflow, inflow)
 
 
-def _routes(solution: Solution, s: int) -> tuple[RouteShare, ...]:
-    names = [n[3:] for n, _ in solution.operator.ledger_names if n.startswith("in:") and n.endswith(("@luminal", "@blood-brain"))]
+def _routes(solution: AnySolution, s: int) -> tuple[RouteShare, ...]:
+    names = [n[3:] for n, _ in solution.ledger_names if n.startswith("in:") and n.endswith(("@luminal", "@blood-brain"))]
     flows = [(n, float(solution.ledger(f"in:{n}")[-1, 0, s]), float(solution.ledger(f"out:{n}")[-1, 0, s])) for n in names]
     total_in, total_out = sum(f[1] for f in flows), sum(f[2] for f in flows)
     return tuple(

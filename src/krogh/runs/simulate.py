@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from krogh.blood.dose import Dose, parse_dose
 from krogh.blood.pk import Terms, constant_terms, dose_terms, stack
 from krogh.compounds import Compound, get_compound, with_values
 from krogh.errors import InputError
+from krogh.runs.block import block_problem
 from krogh.runs.config import SimulateConfig
-from krogh.runs.metrics import Metrics, compute_metrics
+from krogh.runs.metrics import AnySolution, Metrics, compute_metrics
 from krogh.runs.typical import typical_dose
+from krogh.transport.block.problem import BlockProblem, solve_block
 from krogh.transport.cylinder import Capillary
 from krogh.transport.march import BloodSource
-from krogh.transport.problem import Problem, Solution, solve
+from krogh.transport.problem import Problem, solve
 from krogh.units import parse_quantity
 
 __all__ = ["Case", "GroupResult", "capillary_of", "plan", "run_case"]
@@ -34,7 +37,7 @@ class Case:
     labels: tuple[str, ...]
     members: tuple[Member, ...]
     doses: tuple[Dose | None, ...]
-    problem: Problem
+    problem: Problem | BlockProblem
     physiology: Physiology
     state: BarrierState
 
@@ -44,7 +47,7 @@ class GroupResult:
     """Hold the solution of one case and its metrics, one per species."""
 
     case: Case
-    solution: Solution
+    solution: AnySolution
     metrics: tuple[Metrics, ...]
 
 
@@ -89,6 +92,7 @@ def plan(
     *,
     own: Mapping[str, Compound] | None = None,
     plasma: tuple[np.ndarray, np.ndarray] | None = None,
+    maps: Mapping[str, np.ndarray] | None = None,
 ) -> list[Case]:
     """Return the cases of a run, checked and ready, without solving anything.
 
@@ -100,6 +104,8 @@ def plan(
         The user's compounds by lower-case name; they go before the library's.
     plasma : (t_s, total_mol_m3), optional
         A measured plasma curve in place of a dose; for one compound.
+    maps : mapping of str to array, optional
+        Pictures and maps that the patterns of a block name, by file name; see :func:`krogh.io.map_file.read_maps`.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def plan(
     if plasma is not None and len(main) != 1:
         raise InputError("plasma curve", got=f"{len(main)} compounds", expected="one compound with a measured curve")
     groups = [main] if config.together else [[c] for c in main]
-    return [_case(group, config, own, physiology, state, plasma) for group in groups]
+    return [_case(group, config, own, physiology, state, plasma, maps or {}) for group in groups]
 
 
 def _case(
@@ -134,6 +140,7 @@ def _case(
     physiology: Physiology,
     state: BarrierState,
     plasma: tuple[np.ndarray, np.ndarray] | None,
+    maps: Mapping[str, np.ndarray],
 ) -> Case:
     chains = [_with_products(c, config, own) for c in given]
     extra = {c.name: (c, chain[0].name) for chain in chains for c in chain[1:] if c.name not in {g.name for g in given}}
@@ -154,12 +161,16 @@ def _case(
             dose = doses[i]
             terms.append(dose_terms(compound, dose, config.species) if dose is not None else constant_terms(0.0))
         blood = stack([terms])
-    cylinder = config.geometry == "cylinder"
-    barrier = assemble([members], radial=cylinder)
-    problem = Problem(
-        barrier, blood, duration, capillary=capillary_of(physiology, state) if cylinder else None,
-        fu_plasma=getattr(blood, "fu", 1.0), cells=config.cells, cells_along=config.cells_along,
-    )  # fmt: skip
+    barrier = assemble([members], radial=config.geometry == "cylinder")
+    capillary = capillary_of(physiology, state)
+    problem: Problem | BlockProblem
+    if config.geometry == "block":
+        problem = block_problem(config.block, barrier, blood, duration, members, capillary, maps)
+    else:
+        problem = Problem(
+            barrier, blood, duration, capillary=capillary if config.geometry == "cylinder" else None,
+            fu_plasma=getattr(blood, "fu", 1.0), cells=config.cells, cells_along=config.cells_along,
+        )  # fmt: skip
     return Case(labels, members, tuple(doses), problem, physiology, state)
 
 
@@ -172,5 +183,11 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
         See :func:`krogh.transport.problem.solve`.
     """
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
-    solution = solve(case.problem, method=config.method, step_s=step, rtol=config.rtol, progress=progress)
-    return GroupResult(case, solution, compute_metrics(case.members, solution, case.physiology))
+    settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}
+    solution: AnySolution
+    if isinstance(case.problem, BlockProblem):
+        solution = solve_block(case.problem, **settings)
+        uniform = not case.problem.densities
+    else:
+        solution, uniform = solve(case.problem, **settings), True
+    return GroupResult(case, solution, compute_metrics(case.members, solution, case.physiology, uniform=uniform))

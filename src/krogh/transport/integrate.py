@@ -13,19 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from krogh.errors import ConvergenceError, InputError
-from krogh.transport.flows import return_deficits
-from krogh.transport.linear import SOLVERS, LinearSolver
 from krogh.transport.march import BloodSource, March
-from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.steppers import STEPPERS, Tableau
 from krogh.transport.steppers.explicit import explicit_march
+from krogh.transport.system import System, as_system, return_to_neighbours
 
 __all__ = ["integrate"]
 
+#: F and the ledger rates at the start of a step.
+_Start = tuple[np.ndarray, np.ndarray]
+Observer = Callable[[float, np.ndarray, np.ndarray], None]
+
 
 def integrate(
-    operator: Operator,
+    problem: Operator | System,
     blood: BloodSource,
     t_end_s: float,
     *,
@@ -34,13 +36,14 @@ def integrate(
     step_s: float | None = None,
     rtol: float = 1e-4,
     reduce: Callable[[np.ndarray], np.ndarray] | None = None,
+    observe: Observer | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> March:
     """March from 0 to `t_end_s`.
 
     Parameters
     ----------
-    operator : Operator
+    problem : Operator or System
         The problem in space.
     blood : BloodSource
         Free concentration in blood.
@@ -56,6 +59,8 @@ def integrate(
         Relative tolerance of a step, 1e-10..1e-1.
     reduce : callable, optional
         What to keep of (B, S, N) at each step; everything by default.
+    observe : callable, optional
+        Called with (t, u, slope) at every recorded time, for results that are too large to be kept.
     progress : callable, optional
         Called with the share of the time done, 0..1.
 
@@ -70,11 +75,11 @@ def integrate(
         raise InputError("duration", got=f"{t_end_s} s", expected="a finite time > 0 s")
     if not 1e-10 <= rtol <= 0.1:
         raise InputError("rtol", got=rtol, expected="1e-10 to 0.1")
-    solver = SOLVERS[operator.graph.structure](operator)
-    start = np.zeros(operator.graph.shape) if u0 is None else np.array(u0, dtype=float)
-    start = consistent_faces(operator, solver, start, blood.free(0.0))
+    system = as_system(problem)
+    start = np.zeros(system.shape) if u0 is None else np.array(u0, dtype=float)
+    start = system.consistent(start, blood.free(0.0))
     if method == "explicit":
-        return explicit_march(operator, solver, blood, start, t_end_s, step_s, reduce or (lambda u: u), progress)
+        return explicit_march(system, blood, start, t_end_s, step_s, reduce or (lambda u: u), observe, progress)
     table = STEPPERS.get(method)
     if table is None:
         raise InputError("method", got=method, expected=", ".join(["explicit", *STEPPERS]))
@@ -84,7 +89,7 @@ def integrate(
         )
     if step_s is not None and not (math.isfinite(step_s) and step_s > 0):
         raise InputError("step", got=f"{step_s} s", expected="a finite time > 0 s")
-    return _Marcher(operator, solver, blood, table, rtol, step_s, reduce or (lambda u: u), progress).run(start, t_end_s)
+    return _Marcher(system, blood, table, rtol, step_s, reduce or (lambda u: u), observe, progress).run(start, t_end_s)
 
 
 class _Marcher:
@@ -92,30 +97,30 @@ class _Marcher:
 
     def __init__(
         self,
-        operator: Operator,
-        solver: LinearSolver,
+        system: System,
         blood: BloodSource,
         table: Tableau,
         rtol: float,
         step_s: float | None,
         reduce: Callable[[np.ndarray], np.ndarray],
+        observe: Observer | None,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self.op, self.solver, self.blood, self.table = operator, solver, blood, table
-        self.rtol, self.fixed, self.reduce, self.progress = rtol, step_s, reduce, progress
-        self.capacity = operator.graph.capacity
+        self.system, self.blood, self.table = system, blood, table
+        self.rtol, self.fixed, self.reduce, self.observe, self.progress = rtol, step_s, reduce, observe, progress
+        self.capacity = system.capacity
         self.cells = self.capacity > 0
-        self.signs = np.array([sign for _, sign in operator.ledger_names], dtype=float)
-        self.scale = np.zeros((*operator.graph.shape[:2], 1))
-        self.most = np.zeros(operator.graph.shape[:2])
+        self.signs = np.array([sign for _, sign in system.ledger_names], dtype=float)
+        self.scale = np.zeros((*system.shape[:2], 1))
+        self.most = np.zeros(system.shape[:2])
         self.out = March()
 
     # -- one step --------------------------------------------------------------------------------------------------------------
 
-    def _stages(self, t: float, h: float, u: np.ndarray, f0: np.ndarray, at_event: bool) -> _Step | None:
+    def _stages(self, t: float, h: float, u: np.ndarray, first: _Start, at_event: bool) -> _Step | None:
         """Return the stages of one step, or None where Newton did not converge."""
         a, c = self.table.a, self.table.c
-        states, rates, bloods = [u], [f0], [self.blood.free(t)]
+        states, rates, flows, bloods = [u], [first[0]], [first[1]], [self.blood.free(t)]
         base = self.capacity * u
         for i in range(1, len(c)):
             r = base.copy()
@@ -125,15 +130,16 @@ class _Marcher:
             gh = h * a[i, i]
             last = c[i] == 1
             blood = self.blood.free(t + c[i] * h, left=bool(at_event and last))
-            result = solve_stage(self.op, self.solver, gh, r, states[-1], blood)
+            result = self.system.stage(gh, r, states[-1], blood)
             self.out.stats.solves += 1
             self.out.stats.iterations += result.iterations
             if not result.converged:
                 return None
             states.append(result.u)
             rates.append((self.capacity * result.u - r) / gh)
+            flows.append(result.flows)
             bloods.append(blood)
-        return _Step(states, rates, bloods, states[-1], rates[-1])
+        return _Step(states, rates, flows, bloods, states[-1], (rates[-1], flows[-1]))
 
     def _error(self, step: _Step, h: float) -> float:
         """Return the error estimate over the tolerance, worst problem of the batch."""
@@ -143,7 +149,7 @@ class _Marcher:
         gh = h * self.table.gamma
         new = step.states[-1]
         # filtering by (C + gh L)^-1 keeps stiff components from spoiling the estimate
-        e = -self.solver.step(self.capacity, gh, new, step.bloods[-1], np.asarray(e))
+        e = self.system.filter(gh, new, step.bloods[-1], np.asarray(e))
         size = np.maximum(np.abs(step.states[0]), np.abs(new))
         scale = np.maximum(self.scale, np.maximum(np.abs(new).max(-1), np.abs(step.bloods[-1]))[..., None])
         tolerance = self.rtol * np.maximum(size, 1e-3 * scale) + 1e-300
@@ -159,22 +165,19 @@ class _Marcher:
         new = step.states[-1]
         if float(new.min()) >= 0.0:
             return True
-        fixed = new.copy()
-        rows, n = new.shape[0] * new.shape[1], new.shape[2]
         scale = np.broadcast_to(self.scale, (*new.shape[:2], 1))
         top = np.maximum(scale[..., 0], np.abs(new).max(-1))
         if float((new.min(-1) + 0.1 * self.rtol * top).min()) < 0.0:
             return False
-        return_deficits(fixed.reshape(rows, n), self.capacity.reshape(rows, n), self.op.graph.parent)
         blood = step.bloods[-1]
-        step.landed = consistent_faces(self.op, self.solver, fixed, blood)
-        step.slope = self._start(step.landed, blood)
+        step.landed = self.system.consistent(return_to_neighbours(self.system, new), blood)
+        step.start = self.system.start(step.landed, blood)
         self.out.stats.repaired += 1
         return True
 
-    def _attempt(self, t: float, h: float, u: np.ndarray, f: np.ndarray, at_event: bool) -> tuple[_Step | None, float]:
+    def _attempt(self, t: float, h: float, u: np.ndarray, first: _Start, at_event: bool) -> tuple[_Step | None, float]:
         """Return a step and its error over the tolerance; accept it where that is <= 1."""
-        step = self._stages(t, h, u, f, at_event)
+        step = self._stages(t, h, u, first, at_event)
         if step is None:
             return None, math.inf
         if self.fixed is not None:
@@ -193,31 +196,31 @@ class _Marcher:
         h = self.fixed or min(1e-3, 1e-6 * t_end)
         ledger = np.zeros((*u.shape[:2], self.signs.size))
         auc = np.zeros_like(u)
-        f = self._start(u, self.blood.free(0.0))
-        self._record(t, u, f, ledger)
+        start = self.system.start(u, self.blood.free(0.0))
+        self._record(t, u, start[0], ledger)
         while index < len(events):
             stop = events[index]
             left = stop - t
             hit = h * (1 + 1e-6) >= left
             dt = left if hit else (left / 2 if self.fixed is None and 2 * h > left else h)
-            step, error = self._attempt(t, dt, u, f, hit)
+            step, error = self._attempt(t, dt, u, start, hit)
             if step is None or not error <= 1.0:
                 self.out.stats.rejected += 1
                 if step is None:
-                    self.solver.refresh()
+                    self.system.refresh()
                 h = dt * (0.25 if step is None else max(0.1, 0.8 * error ** (-1.0 / self._q)))
                 self._check_step(h, t, t_end, step)
                 continue
             self._account(step, dt, ledger, auc, u)
             u, t = step.landed, (stop if hit else t + dt)
             self.scale = np.maximum(self.scale, np.maximum(np.abs(u).max(-1), np.abs(step.bloods[-1]))[..., None])
-            f = step.slope
+            start = step.start
             if hit:
                 index += 1
                 if index < len(events):  # a dose: everything restarts from its right limit
-                    u = consistent_faces(self.op, self.solver, u, self.blood.free(t))
-                    f = self._start(u, self.blood.free(t))
-            self._record(t, u, f, ledger)
+                    u = self.system.consistent(u, self.blood.free(t))
+                    start = self.system.start(u, self.blood.free(t))
+            self._record(t, u, start[0], ledger)
             if self.fixed is None:
                 h, previous = self._next(dt, error, previous, restart=hit)
             if self.progress is not None:
@@ -228,9 +231,6 @@ class _Marcher:
     @property
     def _q(self) -> int:
         return min(self.table.order, self.table.error_order) + 1
-
-    def _start(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
-        return self.op.cell_rate(u, blood)
 
     def _next(self, dt: float, error: float, previous: float, *, restart: bool) -> tuple[float, float]:
         """Return the next step by a PI rule, in powers of sqrt(2) so that factors can be kept."""
@@ -251,9 +251,9 @@ class _Marcher:
     def _account(self, step: _Step, h: float, ledger: np.ndarray, auc: np.ndarray, u_old: np.ndarray) -> None:
         """Add the step to the ledger and the AUC, and note how well mass was kept."""
         change = np.zeros_like(ledger)
-        for w, u, blood in zip(self.table.b, step.states, step.bloods, strict=True):
+        for w, u, flows in zip(self.table.b, step.states, step.flows, strict=True):
             if w != 0:
-                change += h * w * self.op.ledger(u, blood)
+                change += h * w * flows
                 auc += h * w * u
         ledger += change
         new = step.landed
@@ -274,6 +274,8 @@ class _Marcher:
         self.out.u.append(self.reduce(u))
         self.out.slope.append(self.reduce(slope))
         self.out.ledger.append(ledger.copy())
+        if self.observe is not None:
+            self.observe(t, u, slope)
 
 
 @dataclass(slots=True)
@@ -282,6 +284,7 @@ class _Step:
 
     states: list[np.ndarray]
     rates: list[np.ndarray]
+    flows: list[np.ndarray]
     bloods: list[np.ndarray]
     landed: np.ndarray
-    slope: np.ndarray
+    start: _Start

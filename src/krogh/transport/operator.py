@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from krogh.transport.flows import add_reaction, add_reaction_slope, divergence, linear_flows
-from krogh.transport.graph import Graph, Reaction
+from krogh.transport.graph import Graph, Reaction, RouteEdges
 
 __all__ = ["Operator", "Slopes"]
 
@@ -57,10 +57,25 @@ class Operator:
         self.coupled = s > 1
         self._names = self._ledger_names()
         self._faces, self._owners = _owners(graph)
-        self._work_tail, self._work_head, self._work_node = self._g_tail.copy(), self._g_head.copy(), np.empty(graph.shape)
+        self._straight_tail, self._straight_head, self._curved = self._fold()
+        self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
+        self._work_node = np.empty(graph.shape)
         self._kinetics = [self._constants(r) for r in graph.reactions]
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
+
+    def _fold(self) -> tuple[np.ndarray, np.ndarray, tuple[RouteEdges, ...]]:
+        """Return the conductances with those of the linear routes added, and the routes that are left."""
+        tail, head = self._g_tail.copy(), self._g_head.copy()
+        if self.graph.blend is not None:  # their tails are read between two nodes
+            return tail, head, self.graph.routes
+        for term in self.graph.routes:
+            if term.route.linear:
+                zero = np.zeros((*self.graph.shape[:2], term.edges.size))
+                _, _, d_blood, d_brain = term.route.flux(zero, zero)
+                tail[..., term.edges] += term.area * d_blood
+                head[..., term.edges] -= term.area * d_brain
+        return tail, head, tuple(term for term in self.graph.routes if not term.route.linear)
 
     def _sides(self, u: np.ndarray, blood: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return u at the two ends of `edges`, shape (B, S, len(edges)) each."""
@@ -74,11 +89,9 @@ class Operator:
     def _read(self, u: np.ndarray, blood: np.ndarray, nodes: np.ndarray) -> np.ndarray:
         """Return u at `nodes`; index N reads the blood."""
         n = self.graph.shape[2]
-        out = u[..., np.minimum(nodes, n - 1)]
-        from_blood = nodes == n
-        if np.any(from_blood):
-            out[..., from_blood] = blood[..., None]
-        return out
+        if nodes.size == 1:  # the face of a slab
+            return blood[..., None] if nodes[0] == n else u[..., nodes]
+        return np.where(nodes == n, blood[..., None], u[..., np.minimum(nodes, n - 1)])
 
     def rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return F, shape (B, S, N), for the free concentrations `u` (B, S, N) and `blood` (B, S)."""
@@ -86,9 +99,10 @@ class Operator:
         flow = np.empty((b, s, self._tail.size))
         linear_flows(
             u.reshape(self._rows, n), blood.reshape(self._rows), self._tail, self._head,
-            self._g_tail.reshape(self._rows, -1), self._g_head.reshape(self._rows, -1), flow.reshape(self._rows, -1),
+            self._straight_tail.reshape(self._rows, -1), self._straight_head.reshape(self._rows, -1),
+            flow.reshape(self._rows, -1),
         )  # fmt: skip
-        for term in self.graph.routes:
+        for term in self._curved:
             inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
             flow[..., term.edges] += term.area * (inward - outward)
         out = np.empty_like(u)
@@ -149,10 +163,10 @@ class Operator:
     def _single_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
         tail, head, node = self._work_tail, self._work_head, self._work_node
         np.copyto(node, self._sink)
-        for term in self.graph.routes:  # elsewhere the flows are linear
-            tail[..., term.edges] = self._g_tail[..., term.edges]
-            head[..., term.edges] = self._g_head[..., term.edges]
-        for term in self.graph.routes:
+        for term in self._curved:  # elsewhere the flows are linear
+            tail[..., term.edges] = self._straight_tail[..., term.edges]
+            head[..., term.edges] = self._straight_head[..., term.edges]
+        for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[..., term.edges] += term.area * d_blood
             head[..., term.edges] -= term.area * d_brain
@@ -163,10 +177,10 @@ class Operator:
     def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
         s = self.graph.shape[1]
         eye = np.eye(s)
-        tail = np.moveaxis(self._g_tail, 1, 2)[..., None] * eye
-        head = np.moveaxis(self._g_head, 1, 2)[..., None] * eye
+        tail = np.moveaxis(self._straight_tail, 1, 2)[..., None] * eye
+        head = np.moveaxis(self._straight_head, 1, 2)[..., None] * eye
         node = np.moveaxis(self._sink, 1, 2)[..., None] * eye
-        for term in self.graph.routes:
+        for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
             head[:, term.edges] -= self._blocks(d_brain * term.area, eye)

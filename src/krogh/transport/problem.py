@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from krogh.transport.march import BloodSource, March
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
+from krogh.transport.solution import LedgerSolution, hermite
 
 __all__ = ["Problem", "Solution", "hermite", "solve"]
 
@@ -62,7 +63,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solution(LedgerSolution):
     """Hold the computed concentrations, their ledger, and how well mass was kept.
 
     Attributes
@@ -76,40 +77,48 @@ class Solution:
     problem: Problem
     operator: Operator
     march: March
-    _cache: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
-    def t_s(self) -> np.ndarray:
-        """Return the times of the accepted steps [s]."""
-        return np.array(self.march.t_s)
-
-    def sample(self, t_s: np.ndarray) -> np.ndarray:
-        """Return u at the times `t_s`, shape (time, B, S, N): cubic between steps, straight where that would undershoot."""
-        if "u" not in self._cache:
-            self._cache["u"] = np.array(self.march.u)
-            self._cache["slope"] = np.array(self.march.slope)
-        return hermite(self.t_s, self._cache["u"], self._cache["slope"], np.asarray(t_s, dtype=float))
-
-    def ledger(self, name: str) -> np.ndarray:
-        """Return the cumulative amount of one ledger row at the steps, shape (step, B, S)."""
-        names = [n for n, _ in self.operator.ledger_names]
-        return np.array([entry[..., names.index(name)] for entry in self.march.ledger])
-
-    def medium(self, name: str, u: np.ndarray) -> np.ndarray:
-        """Return the mean free concentration of a medium, weighted by its capacity: (..., B, S) from (..., B, S, N)."""
-        nodes = self.operator.graph.media[name]
-        weight = self.operator.graph.capacity[..., nodes]
-        return (u[..., nodes] * weight).sum(-1) / weight.sum(-1)
+    def ledger_names(self) -> tuple[tuple[str, int], ...]:
+        """Return the rows of the ledger with their signs."""
+        return self.operator.ledger_names
 
     @property
-    def mass_defect(self) -> float:
-        """Return (stored - in + out + lost - formed) / throughput over the whole run, worst species."""
-        signs = np.array([s for _, s in self.operator.ledger_names], dtype=float)
-        graph = self.operator.graph
-        stored = (graph.capacity * (self.march.final - self.march.u[0])).sum(-1)
-        last = self.march.ledger[-1]
-        through = np.maximum((last * (signs > 0)).sum(-1), np.abs(stored)) + 1e-300
-        return float((np.abs(stored - last @ signs) / through).max())
+    def capacity(self) -> np.ndarray:
+        """Return the capacity of the nodes (B, S, N)."""
+        return self.operator.graph.capacity
+
+    @property
+    def auc(self) -> np.ndarray:
+        """Return the time integral of every node (B, S, N)."""
+        assert self.march.auc is not None
+        return self.march.auc
+
+    @property
+    def stored(self) -> np.ndarray:
+        """Return the amount that was taken up over the run (B, S)."""
+        assert self.march.final is not None
+        return (self.capacity * (self.march.final - self.march.u[0])).sum(-1)
+
+    @property
+    def cell_nodes(self) -> np.ndarray:
+        """Return the nodes of the cells across the layers."""
+        return self.operator.graph.layout["cell_node"]
+
+    def nodes(self, name: str) -> np.ndarray:
+        """Return the nodes of a medium."""
+        return self.operator.graph.media[name]
+
+    @property
+    def tissue_volume(self) -> float:
+        """Return the volume of end-feet and interstitium (m in the slab, m3 in the cylinder)."""
+        mesh, capillary = self.problem.mesh, self.problem.capillary
+        inside = mesh.layer >= 2
+        if capillary is None:
+            spread = np.array([self.problem.barrier.layers[i].spread for i in mesh.layer])
+            return float((mesh.width_m * spread)[inside].sum())
+        edge = capillary.radius_m + mesh.edge_m
+        return float(np.pi * (edge[1:] ** 2 - edge[:-1] ** 2)[inside].sum() * capillary.length_m)
 
 
 def solve(
@@ -136,21 +145,3 @@ def solve(
     operator = Operator(problem.graph())
     march = integrate(operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress)
     return Solution(problem, operator, march)
-
-
-def hermite(t: np.ndarray, u: np.ndarray, slope: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return `u` (step, ...) at the times `at`: cubic by the slopes, straight where a cubic would leave its ends."""
-    i = np.clip(np.searchsorted(t, at, side="right") - 1, 0, t.size - 2)
-    h = (t[i + 1] - t[i]).reshape(-1, *[1] * (u.ndim - 1))
-    x = ((at - t[i]).reshape(h.shape) / h).clip(0.0, 1.0)
-    a, b = u[i], u[i + 1]
-    cubic = (
-        a * (1 + 2 * x) * (1 - x) ** 2
-        + b * x**2 * (3 - 2 * x)
-        + h * (slope[i] * x * (1 - x) ** 2 - slope[i + 1] * x**2 * (1 - x))
-    )
-    straight = a + x * (b - a)
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    # a cubic far outside its ends belongs to a kink (a dose, a membrane face without a slope): take the line
-    good = (cubic >= np.minimum(low, 0.999 * low)) & (cubic <= high + 0.05 * (high - low) + 1e-3 * high) & (cubic >= 0)
-    return np.where(good, cubic, straight)

@@ -9,6 +9,7 @@ from krogh.barrier.routes.carrier import Carrier
 from krogh.barrier.routes.efflux import Efflux
 from krogh.barrier.routes.paracellular import Paracellular
 from krogh.barrier.routes.passive import Passive
+from krogh.barrier.routes.patterned import Patterned, with_density
 from krogh.barrier.routes.receptor import ReceptorTranscytosis
 
 #: kind -> flux law
@@ -29,6 +30,8 @@ __all__ = [
     "Flux",
     "Paracellular",
     "Passive",
+    "Patterned",
     "ReceptorTranscytosis",
     "Route",
+    "with_density",
 ]

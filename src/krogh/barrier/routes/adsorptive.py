@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from krogh.barrier.routes.base import Flux, positive_part
 
@@ -30,6 +30,7 @@ class AdsorptiveTranscytosis:
     sites_mol_m2: Any
     affinity_mol_m3: Any
     fluid_m_s: Any = 0.0
+    linear: ClassVar[bool] = False
     name: str = "adsorptive"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -6,7 +6,7 @@ A route answers one question: how many moles per second and square metre of barr
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 __all__ = ["Flux", "Route", "positive_part"]
 
@@ -44,6 +44,9 @@ class Flux(NamedTuple):
 
 class Route(Protocol):
     """Cross one membrane (``trans``) or the whole endothelium at once (``bypass``)."""
+
+    #: Whether the derivatives are the same for all concentrations.
+    linear: ClassVar[bool]
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Carrier:
     km_mol_m3: Any
     background_blood: Any = 0.0
     background_brain: Any = 0.0
+    linear: ClassVar[bool] = False
     name: str = "carrier"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from krogh.barrier.routes.base import Flux, positive_part
 
@@ -28,6 +28,7 @@ class Efflux:
     vmax_mol_m2_s: Any
     km_mol_m3: Any
     activity: Any = 1.0
+    linear: ClassVar[bool] = False
     name: str = "efflux"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Paracellular:
     """Leak through the junctions: J = P_para (u1 - u2), blood to basement membrane, past the endothelial cell."""
 
     permeability_m_s: Any
+    linear: ClassVar[bool] = True
     name: str = "paracellular"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from krogh.barrier.routes.base import Flux
 from krogh.permeability import solubility_diffusion
@@ -27,6 +27,7 @@ class Passive:
     permeability_m_s: Any
     permeant_blood: Any = 1.0
     permeant_brain: Any = 1.0
+    linear: ClassVar[bool] = True
     name: str = "passive"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from krogh.barrier.routes.base import Flux, positive_part
 
@@ -42,6 +42,7 @@ class ReceptorTranscytosis:
     abluminal_share: Any = 0.5
     ligand_blood: Any = 0.0
     ligand_brain: Any = 0.0
+    linear: ClassVar[bool] = False
     name: str = "receptor"
 
     def flux(self, u_blood: Any, u_brain: Any) -> Flux:

@@ -10,48 +10,23 @@ import numpy as np
 
 from krogh.errors import InputError
 from krogh.transport.march import BloodSource, March
-from krogh.transport.newton import consistent_faces
-from krogh.transport.operator import Operator
 
 if TYPE_CHECKING:
-    from krogh.transport.linear import LinearSolver
+    from krogh.transport.system import System
 
-__all__ = ["explicit_march", "stability_limit_s"]
+__all__ = ["explicit_march"]
 
 _MOST_STEPS = 20_000_000
 
 
-def stability_limit_s(operator: Operator) -> float:
-    """Return the largest stable step of forward Euler, min C_i / sum of slopes out of i [s].
-
-    By Gershgorin's theorem every eigenvalue lies within twice the largest (slopes out of a node / its capacity).
-    Membrane faces have no capacity; the flow between two cells across them is bounded by the half-cell conductance
-    alone, so the limit holds for any flux law.
-    """
-    graph = operator.graph
-    rows, n = graph.shape[0] * graph.shape[1], graph.shape[2]
-    out = (graph.loss + graph.outflow).reshape(rows, n)
-    slopes = ((graph.tail, graph.conductance * graph.tail_factor), (graph.head, graph.conductance * graph.head_factor))
-    for row in range(rows):
-        for ends, slope in slopes:
-            inside = ends < n
-            out[row] += np.bincount(ends[inside], weights=slope.reshape(rows, -1)[row, inside], minlength=n)
-        for reaction in graph.reactions:
-            rate = np.broadcast_to(reaction.law.rate_per_s, (*graph.shape[:2], reaction.nodes.size)).reshape(rows, -1)
-            out[row, reaction.nodes] += rate[row] * reaction.volume
-    out = out.reshape(graph.shape)
-    cells = graph.capacity > 0
-    return float(np.min(np.where(cells & (out > 0), graph.capacity / np.where(out > 0, out, 1.0), math.inf)))
-
-
 def explicit_march(
-    operator: Operator,
-    solver: LinearSolver,
+    system: System,
     blood: BloodSource,
     u: np.ndarray,
     t_end_s: float,
     step_s: float | None,
     reduce: Callable[[np.ndarray], np.ndarray],
+    observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
     progress: Callable[[float], None] | None,
 ) -> March:
     """March by u += dt F / C; the membrane faces follow at once. At most a thousand states are kept.
@@ -61,7 +36,7 @@ def explicit_march(
     InputError
         If the step is beyond the stability limit, or the run would take more than 20 million steps.
     """
-    limit = stability_limit_s(operator)
+    limit = system.stability_limit_s()
     h = 0.9 * limit if step_s is None else step_s
     if not 0 < h <= limit:
         raise InputError("step", got=f"{h:.3g} s", expected=f"at most {limit:.3g} s, the stability limit on this mesh",
@@ -71,36 +46,44 @@ def explicit_march(
     if sum(counts) > _MOST_STEPS:
         raise InputError("step", got=f"{sum(counts):.2g} explicit steps", expected=f"at most {_MOST_STEPS:.0g}",
                          hint="use --method esdirk43 or a shorter run")  # fmt: skip
-    cells = operator.graph.capacity > 0
-    inverse = np.where(cells, 1.0 / np.where(cells, operator.graph.capacity, 1.0), 0.0)
+    cells = system.capacity > 0
+    inverse = np.where(cells, 1.0 / np.where(cells, system.capacity, 1.0), 0.0)
     out = March()
-    ledger = np.zeros((*u.shape[:2], len(operator.ledger_names)))
+    ledger = np.zeros((*u.shape[:2], len(system.ledger_names)))
     auc = np.zeros_like(u)
     every = max(1, sum(counts) // 1000)
     t, done = 0.0, 0
     for start, stop, count in zip([0.0, *stops], stops, counts, strict=False):
         dt = (stop - start) / count
-        u = consistent_faces(operator, solver, u, blood.free(start))
+        u = system.consistent(u, blood.free(start))
         for k in range(count):
             now = blood.free(t)
-            f = operator.cell_rate(u, now)
+            f, flows = system.start(u, now)
             if done % every == 0:
-                _record(out, t, u, f * inverse, ledger, reduce)
-            ledger += dt * operator.ledger(u, now)
+                _record(out, t, u, f * inverse, ledger, reduce, observe)
+            ledger += dt * flows
             auc += dt * u
             t, done = start + (k + 1) * dt, done + 1
-            u = consistent_faces(operator, solver, u + dt * inverse * f, blood.free(t, left=k == count - 1))
+            u = system.consistent(u + dt * inverse * f, blood.free(t, left=k == count - 1))
             if progress is not None and done % every == 0:
                 progress(t / t_end_s)
-    _record(out, t, u, operator.rate(u, blood.free(t, left=True)) * inverse, ledger, reduce)
+    _record(out, t, u, system.start(u, blood.free(t, left=True))[0] * inverse, ledger, reduce, observe)
     out.auc, out.final, out.stats.steps = auc, u, done
     return out
 
 
 def _record(
-    out: March, t: float, u: np.ndarray, slope: np.ndarray, ledger: np.ndarray, reduce: Callable[[np.ndarray], np.ndarray]
+    out: March,
+    t: float,
+    u: np.ndarray,
+    slope: np.ndarray,
+    ledger: np.ndarray,
+    reduce: Callable[[np.ndarray], np.ndarray],
+    observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
 ) -> None:
     out.t_s.append(t)
     out.u.append(reduce(u))
     out.slope.append(reduce(slope))
     out.ledger.append(ledger.copy())
+    if observe is not None:
+        observe(t, u, slope)

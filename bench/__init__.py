@@ -1,0 +1,1 @@
+"""Speed, memory and the model beside published data: ``make bench``."""

@@ -1,0 +1,54 @@
+"""Read a map over the barrier: a grey picture, or a table of densities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from krogh.errors import InputError
+
+__all__ = ["read_map", "read_maps"]
+
+_PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
+
+def read_maps(files: Iterable[str | None], folder: Path | None = None) -> dict[str, np.ndarray]:
+    """Return the maps by the name that was given; a file in `folder` (that of the settings file) goes first."""
+    found = {}
+    for name in files:
+        if name is not None:
+            beside = (folder or Path()) / name
+            found[name] = read_map(beside if beside.exists() else Path(name))
+    return found
+
+
+def read_map(path: Path) -> np.ndarray:
+    """Return a two-dimensional map, rows along y: grey values 0..1 of a picture, or the numbers of a CSV or NPY file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or is none of these.
+    """
+    if not path.is_file():
+        raise InputError(str(path), got="no such file", expected="a picture (PNG, TIFF, JPEG) or a map (CSV, NPY)")
+    if path.suffix.lower() in _PICTURES:
+        return _read_picture(path)
+    try:
+        values = np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else np.loadtxt(path, delimiter=",")
+        return np.atleast_2d(np.asarray(values, dtype=float))
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(str(path), got=" ".join(str(error).split())[:80], expected="numbers, one row per y cell") from None
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            white = 65535.0 if picture.mode.startswith("I") else 255.0
+            return np.asarray(picture.convert("F"), dtype=float) / white
+    except (UnidentifiedImageError, OSError, ValueError):
+        raise InputError(str(path), got="a file that is no picture", expected="PNG, TIFF or JPEG") from None

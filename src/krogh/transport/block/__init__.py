@@ -1,0 +1,1 @@
+"""Solve the barrier in three dimensions: layers along x, maps over (y, z) on its membranes."""

@@ -1,0 +1,241 @@
+"""State a block once, solve it, and keep of the result what is asked for: means at every step, whole fields at a few times."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from krogh.barrier.model import Barrier
+from krogh.errors import InputError
+from krogh.transport.block.axis import Axis
+from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
+from krogh.transport.block.system import BlockSystem
+from krogh.transport.integrate import integrate
+from krogh.transport.march import BloodSource, March
+from krogh.transport.mesh import Mesh, layered_mesh
+from krogh.transport.solution import LedgerSolution, hermite
+
+__all__ = ["BlockProblem", "BlockSolution", "Lumen", "memory_bytes", "solve_block"]
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Lumen:
+    """Blood in front of the barrier, with a turnover.
+
+    Attributes
+    ----------
+    thickness_m : float
+        Volume over wall area: half the radius of a capillary [m].
+    turnover_per_s : float
+        Velocity over length of the capillary [1/s].
+    diffusivity_m2_s : array (1, S)
+        Of the free compound in plasma.
+    """
+
+    thickness_m: float
+    turnover_per_s: float
+    diffusivity_m2_s: Any
+
+
+@dataclass(frozen=True)
+class BlockProblem:
+    """Say what is to be solved.
+
+    Attributes
+    ----------
+    barrier : Barrier
+        Layers, membranes, routes (with maps over (y, z)), cells.
+    blood : BloodSource
+        Free concentration in arterial blood.
+    t_end_s : float
+        Duration [s].
+    y, z : Axis
+        Directions along the barrier.
+    cells : int
+        Cells across the layers, at least 4 a layer.
+    lumen : Lumen or None
+        Perfused blood in front of the wall; None: the blood is a reservoir.
+    frames_s : array
+        Times at which whole fields are kept [s].
+    densities : mapping of str to array (ny, nz)
+        Maps that were drawn on routes, for results and pictures.
+    """
+
+    barrier: Barrier
+    blood: BloodSource
+    t_end_s: float
+    y: Axis
+    z: Axis
+    cells: int = 48
+    lumen: Lumen | None = None
+    fu_plasma: Any = 1.0
+    frames_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    densities: dict[str, np.ndarray] = field(default_factory=dict)
+    capillary: None = None
+
+    @property
+    def whole(self) -> Barrier:
+        """Return the barrier with the lumen in front, where there is one."""
+        if self.lumen is None:
+            return self.barrier
+        return with_lumen(self.barrier, self.lumen.thickness_m, self.lumen.diffusivity_m2_s, self.fu_plasma)
+
+    @property
+    def mesh(self) -> Mesh:
+        """Return the mesh across the layers."""
+        return layered_mesh(self.whole.layers, self.cells)
+
+    def model(self) -> BlockModel:
+        """Return the assembled block."""
+        turnover = self.lumen.turnover_per_s if self.lumen is not None else None
+        return assemble_block(self.whole, self.cells, self.y, self.z, turnover_per_s=turnover)
+
+    @property
+    def unknowns(self) -> int:
+        """Return the number of unknowns of all species."""
+        mesh, whole = self.mesh, self.whole
+        planes = mesh.layer.size + sum(int((mesh.layer == c.layer).sum()) for c in whole.cells)
+        return planes * self.y.size * self.z.size * len(whole.species)
+
+
+def memory_bytes(problem: BlockProblem) -> int:
+    """Return the memory that a run takes at its peak, estimated from the arrays that it holds."""
+    return problem.unknowns * (8 * 34 + 4 * problem.frames_s.size)
+
+
+@dataclass(frozen=True)
+class BlockSolution(LedgerSolution):
+    """Hold the march of a block.
+
+    Attributes
+    ----------
+    problem, system
+        What was solved, and the system that solved it. ``march.u`` holds plane means (B, S, plane).
+    fields : array (frame, S, plane, ny, nz), float32
+        Whole fields at ``problem.frames_s``.
+    """
+
+    problem: BlockProblem
+    system: BlockSystem
+    march: March
+    fields: np.ndarray
+
+    @property
+    def ledger_names(self) -> tuple[tuple[str, int], ...]:
+        """Return the rows of the ledger with their signs."""
+        return self.system.ledger_names
+
+    @property
+    def ledger_scale(self) -> float:
+        """Return the barrier area: results are per square metre, as in the slab."""
+        return float(self.system.model.area_m2.sum())
+
+    @property
+    def capacity(self) -> np.ndarray:
+        """Return the capacity of the planes per barrier area (1, S, plane) [m]."""
+        model = self.system.model
+        return np.concatenate([model.mass, *(leaf.mass for leaf in model.leaves)], axis=1)[None]
+
+    def nodes(self, name: str) -> np.ndarray:
+        """Return the planes of a medium."""
+        return self.system.model.media[name]
+
+    @property
+    def cell_nodes(self) -> np.ndarray:
+        """Return the planes of the x cells."""
+        return np.arange(self.system.model.grid[0])
+
+    @property
+    def auc(self) -> np.ndarray:
+        """Return the time integral of the plane means (1, S, plane)."""
+        assert self.march.auc is not None
+        return _plane_means(self.system, self.march.auc)
+
+    @property
+    def stored(self) -> np.ndarray:
+        """Return the amount that was taken up over the run (B, S) [mol/m2]."""
+        return (self.system.capacity * self.march.final).sum(-1) / self.ledger_scale
+
+    @property
+    def tissue_volume(self) -> float:
+        """Return the volume of end-feet and interstitium per barrier area [m]."""
+        whole, mesh = self.problem.whole, self.problem.mesh
+        inside = {i for i, layer in enumerate(whole.layers) if layer.name in ("end-feet", "interstitium")}
+        spread = np.array([layer.spread for layer in whole.layers])
+        own = np.isin(mesh.layer, list(inside))
+        return float((mesh.width_m * spread[mesh.layer])[own].sum())
+
+
+def _plane_means(system: BlockSystem, u: np.ndarray) -> np.ndarray:
+    area = system.model.area_m2.ravel()
+    return (system.planes_of(u) @ (area / area.sum()))[None]
+
+
+class _Frames:
+    """Keep whole fields at given times, between the two steps that enclose each."""
+
+    def __init__(self, system: BlockSystem, times_s: np.ndarray) -> None:
+        self.system, self.times = system, times_s
+        self.fields = np.zeros((times_s.size, *system.planes_of(np.empty(system.shape)).shape), dtype=np.float32)
+        self._before: tuple[float, np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, t: float, u: np.ndarray, slope: np.ndarray) -> None:
+        if self._before is not None:
+            t0, u0, slope0 = self._before
+            for i in np.flatnonzero((self.times > t0) & (self.times <= t)):
+                pair = np.array([t0, t])
+                here = hermite(pair, np.stack([u0, u]), np.stack([slope0, slope]), self.times[i : i + 1])[0]
+                self.fields[i] = self.system.planes_of(here)
+        self._before = (t, u, slope)
+
+
+def solve_block(
+    problem: BlockProblem,
+    *,
+    method: str = "esdirk43",
+    step_s: float | None = None,
+    rtol: float = 1e-4,
+    progress: Callable[[float], None] | None = None,
+) -> BlockSolution:
+    """Solve a block; see :func:`krogh.transport.integrate.integrate` for the settings.
+
+    Raises
+    ------
+    InputError
+        If the blood does not have the shape of the barrier, a setting is out of range, or the memory does not suffice.
+    ConvergenceError
+        If the stepper cannot go on.
+    """
+    need, free = memory_bytes(problem), _usable_memory()
+    if need > free:
+        raise InputError(
+            "mesh", got=f"{problem.unknowns:,} unknowns, about {need / _GIB:.1f} GiB", expected=f"at most {free / _GIB:.1f} GiB",
+            hint="use fewer cells (block.cells, block.cells_y, block.cells_z) or fewer frames",
+        )  # fmt: skip
+    expected = (1, len(problem.barrier.species))
+    shape = problem.blood.free(0.0).shape
+    if shape != expected:
+        raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
+    system = BlockSystem(problem.model(), tolerance=max(1e-9, min(1e-6, 1e-2 * rtol)))
+    frames = _Frames(system, problem.frames_s)
+    march = integrate(
+        system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
+        reduce=lambda u: _plane_means(system, u), observe=frames,
+    )  # fmt: skip
+    _, ny, nz = system.model.grid
+    return BlockSolution(problem, system, march, frames.fields.reshape(*frames.fields.shape[:3], ny, nz))
+
+
+def _usable_memory() -> float:
+    """Return four fifths of the machine's memory [bytes]; endless where the system does not tell."""
+    try:
+        return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return math.inf

@@ -1,0 +1,232 @@
+"""Serve a block to the steppers: residual in flux form, one pass through the volume per stage, Newton on the membranes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from krogh.errors import ConvergenceError
+from krogh.transport.block.flows import Flows, Linearised
+from krogh.transport.block.kernels import plane_sums
+from krogh.transport.block.laws import Laws, LawValues
+from krogh.transport.block.model import BlockModel
+from krogh.transport.block.modes import Modes
+from krogh.transport.block.planes import PlaneResult, Planes, Reference
+from krogh.transport.system import Stage
+
+__all__ = ["BlockSystem"]
+
+_KEPT_FACTORS = 4
+_MOST_PASSES = 25
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A state with the membrane fluxes that belong to it."""
+
+    u: np.ndarray
+    flux: np.ndarray
+    values: LawValues
+
+
+class BlockSystem:
+    """Solve the stages of a block.
+
+    Parameters
+    ----------
+    model : BlockModel
+        The coefficients.
+    tolerance : float
+        Largest error of a membrane flux over the largest flux; mass is kept to round-off whatever it is.
+    """
+
+    def __init__(self, model: BlockModel, *, tolerance: float = 1e-7) -> None:
+        self.model, self.tolerance = model, tolerance
+        self.laws, self.modes = Laws(model), Modes(model.y, model.z)
+        self.flows = Flows(model)
+        self.shape = (1, len(model.species), model.unknowns)
+        self.ledger_names = self.flows.names
+        self._factors: OrderedDict[float, tuple[Planes, list[np.ndarray]]] = OrderedDict()
+        self._known: _Known | None = None
+        zero = np.zeros((self.laws.ports, self.shape[1], model.faces))
+        self._reference = Reference.of(model, self.laws, self.laws.evaluate(zero, np.zeros(self.shape[1])))
+        #: Newton iterations and plane products of the last stage.
+        self.work = (0, 0)
+
+    @cached_property
+    def capacity(self) -> np.ndarray:
+        """Return the amount per free concentration (1, S, N) [m3]."""
+        model, area = self.model, self.model.area_m2.ravel()
+        parts = [model.mass, *(leaf.mass for leaf in model.leaves)]
+        return np.stack([np.concatenate([(p[s][:, None] * area).ravel() for p in parts]) for s in range(self.shape[1])])[None]
+
+    @cached_property
+    def parent(self) -> np.ndarray:
+        """Return the next unknown towards the blood."""
+        model, faces = self.model, self.model.faces
+        planes = [np.arange(-1, model.grid[0] - 1)]
+        planes += [np.arange(leaf.start, leaf.stop) for leaf in model.leaves]
+        plane = np.concatenate(planes)
+        return np.where(plane[:, None] >= 0, plane[:, None] * faces + np.arange(faces), -1).ravel().astype(np.int64)
+
+    def planes_of(self, u: np.ndarray) -> np.ndarray:
+        """Return a state (1, S, N) as planes (S, plane, F): x cells first, then the leaves'."""
+        return u.reshape(self.shape[1], -1, self.model.faces)
+
+    # -- System ----------------------------------------------------------------------------------------------------------------
+
+    def consistent(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+        """Return `u`: a block has no unknown without storage."""
+        return u
+
+    def start(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return F and the ledger rates, with every law solved face by face."""
+        known = self._fluxes(u, blood[0])
+        f = self.flows.rate(self.planes_of(u), blood[0], known.flux)
+        flows = self.flows.ledger(self.planes_of(u), blood[0], known.flux, self._ports_of(known, u))
+        return f.reshape(self.shape), flows[None]
+
+    def stage(self, gh: float, r: np.ndarray, guess: np.ndarray, blood: np.ndarray) -> Stage:
+        """Solve ``C U - gh F(U) = r``: one pass where the bulk is linear, a few where reactions saturate or species follow."""
+        c, u = blood[0], self.planes_of(guess)
+        known = self._known if self._known is not None and self._known.u is guess else self._fluxes(guess, c)
+        flux, right = known.flux, self.planes_of(r)
+        iterations = products = 0
+        for _ in range(_MOST_PASSES):
+            planes, slopes = self._factor(gh, u)
+            uptake = self.flows.uptake(u, slopes)
+            residual = self.flows.residual(u, right, gh, c, flux, uptake)
+            u, flux, values, result = self._pass(planes, slopes, residual, u, flux, c)
+            iterations, products = iterations + result.newton, products + result.products
+            self.work = (iterations, products)
+            if not result.converged:
+                return Stage(guess, np.zeros(0), False, iterations)
+            left = self.flows.mismatch(u, uptake, slopes, gh)
+            if left <= self.tolerance and self._kept(residual, u):
+                return self._finish(u, flux, values, c, (uptake, slopes), iterations)
+            if left > 1e6 or not np.isfinite(left):
+                break
+            self._watch(gh, u, slopes)
+        return Stage(guess, np.zeros(0), False, iterations)
+
+    def filter(self, gh: float, u: np.ndarray, blood: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """Return one linear solve, loose on the membranes."""
+        known = self._known if self._known is not None and self._known.u is u else self._fluxes(u, blood[0])
+        state = self.planes_of(u)
+        planes, slopes = self._factor(gh, state)
+        rest = self.planes_of(error).copy()
+        right = self.flows.fold_leaves(rest, gh, slopes)
+        modes, change = planes.inward(right)
+        q = planes.linear(change, known.values, tolerance=0.1) if self.laws.count else np.zeros_like(known.flux)
+        cells = planes.outward(modes, q)
+        return self.flows.unfold_leaves(cells, rest, gh, slopes).reshape(self.shape)
+
+    def refresh(self) -> None:
+        """Drop kept factors."""
+        self._factors.clear()
+        self._known = None
+
+    def stability_limit_s(self) -> float:
+        """Return min C / (sum of conductances out): Gershgorin's bound; a membrane is bounded by the half cell behind it."""
+        return self.flows.stability_limit_s()
+
+    # -- pieces ----------------------------------------------------------------------------------------------------------------
+
+    def _ports_of(self, known: _Known, u: np.ndarray) -> np.ndarray:
+        cells = self.planes_of(u)[:, self.model.port_cell].transpose(1, 0, 2)
+        return self.laws.traces(cells, known.flux)
+
+    def _fluxes(self, u: np.ndarray, blood: np.ndarray) -> _Known:
+        cells = self.planes_of(u)[:, self.model.port_cell].transpose(1, 0, 2)
+        guess = self._known.flux if self._known is not None else np.zeros((self.laws.count, self.shape[1], self.model.faces))
+        flux, values, good = self.laws.solve_traces(cells, blood, guess)
+        if not good:
+            flux, values, good = self.laws.solve_traces(cells, blood, np.zeros_like(guess))
+        if not good:
+            raise ConvergenceError("membrane faces", got="no balance of the fluxes", hint="check the kinetics of the routes")
+        self._known = _Known(u, flux, values)
+        return self._known
+
+    def _factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
+        """Return the factors for gh, and the mean slopes of the reactions that are in them."""
+        held = self._factors.get(gh)
+        if held is None:
+            slopes = self.flows.mean_slopes(u)
+            diagonal = self.flows.diagonal(gh, slopes)
+            held = (Planes(self.model, self.modes, self.laws, self._reference, gh, diagonal), slopes)
+            self._factors[gh] = held
+            if len(self._factors) > _KEPT_FACTORS:
+                self._factors.popitem(last=False)
+        self._factors.move_to_end(gh)
+        return held
+
+    def _watch(self, gh: float, u: np.ndarray, slopes: list[np.ndarray]) -> None:
+        """Drop the factors for gh where the reactions have moved away from the slopes in them."""
+        for now, then in zip(self.flows.mean_slopes(u), slopes, strict=True):
+            if np.any(np.abs(now - then) > 0.05 * np.abs(then) + 1e-300):
+                self._factors.pop(gh, None)
+                return
+
+    def _pass(
+        self,
+        planes: Planes,
+        slopes: list[np.ndarray],
+        residual: np.ndarray,
+        u: np.ndarray,
+        flux: np.ndarray,
+        blood: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, LawValues, PlaneResult]:
+        """Return the state after one linear pass with exact membranes: (u, fluxes, law values, how it went)."""
+        gh, model = planes.gh, self.model
+        cells = u[:, model.port_cell].transpose(1, 0, 2)
+        right = self.flows.fold_leaves(residual, gh, slopes)
+        modes, change = planes.inward(right)
+        q, result = planes.newton(change, cells, flux, blood, tolerance=self.tolerance)
+        step = self.flows.unfold_leaves(planes.outward(modes, q), residual, gh, slopes)
+        lift, shift = self._balance(planes, slopes, residual, step, result.flux - flux)
+        step += lift[:, :, None]
+        step += u
+        return step, result.flux + shift, result.values, result
+
+    def _balance(
+        self, planes: Planes, slopes: list[np.ndarray], residual: np.ndarray, step: np.ndarray, through: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the elimination lost to round-off, plane by plane: no mass is lost at any step size.
+
+        A uniform change of every plane (S, plane) and of every flux (K, S, 1) that closes the sums of the residual.
+        """
+        gh, area = planes.gh, planes.area
+        total, ones = float(area.sum()), np.ones_like(area)
+        sums = np.stack([plane_sums(step[s], area) for s in range(step.shape[0])])
+        known = np.stack([plane_sums(residual[s], ones) for s in range(step.shape[0])])
+        crossed = np.stack([plane_sums(d, area) for d in through.transpose(1, 0, 2)])
+        lift, shift = np.zeros_like(sums), np.zeros((through.shape[0], through.shape[1], 1))
+        for _ in range(2):
+            defect = self.flows.mean_defect(known, sums + lift * total, crossed + shift[:, :, 0].T * total, gh, slopes)
+            cells = planes.solve_mean(self.flows.fold_sums(defect, gh, slopes))
+            shift += planes.reference_flux(cells[:, self.model.port_cell].T[:, :, None])
+            lift += self.flows.unfold_sums(cells, defect, gh, slopes, total)
+        return lift, shift
+
+    def _kept(self, residual: np.ndarray, u: np.ndarray) -> bool:
+        """Return whether the round-off of `residual` is small against what the block holds; else another pass is due."""
+        lost = 1e-16 * np.linalg.norm(residual.reshape(residual.shape[0], -1), axis=1)
+        held = np.einsum("sn,sn->s", self.capacity[0], np.abs(u.reshape(u.shape[0], -1)))
+        return bool(np.all(lost <= 1e-15 * held + 1e-300))
+
+    def _finish(
+        self,
+        u: np.ndarray,
+        flux: np.ndarray,
+        values: LawValues,
+        blood: np.ndarray,
+        linearised: Linearised,
+        iterations: int,
+    ) -> Stage:
+        state = u.reshape(self.shape)
+        self._known = _Known(state, flux, values)
+        rows = self.flows.ledger(u, blood, flux, self._ports_of(self._known, state), linearised)
+        return Stage(state, rows[None], True, iterations)
