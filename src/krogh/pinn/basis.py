@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import erfc
@@ -100,7 +101,7 @@ class Kernels:
     def __call__(self, x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return S_n, dS_n/dx and d2S_n/dx2, each (point, order)."""
         d = self.diffusivity
-        reach = np.sqrt(4 * d * np.maximum(t, 1e-300))
+        reach = np.sqrt(4 * d * np.maximum(t, 1e-14 * self.b_s))
         eta = np.minimum(x / reach, 25.0)
         # i^n erfc for n = -2 ..: 2n i^n = i^(n-2) - 2 eta i^(n-1)
         gauss = 2 / math.sqrt(math.pi) * np.exp(-(eta**2))
@@ -134,7 +135,7 @@ class Columns:
         """Return the column ranges of u, q, the cells, and the kernels."""
         sizes = [f.b.size for f in (self.u, self.q, *self.pools)] + [len(self.kernels.orders)]
         ends = np.cumsum([0, *sizes])
-        return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
     @property
     def size(self) -> int:

@@ -13,13 +13,15 @@ __all__ = ["certificate"]
 _POINTS, _FACE_POINTS = 160, 60
 _ADD_UP = 2.0
 _THINNEST = 0.1
+_FRONT = 1.5
 
 
 def certificate(window: Window, *, seed: int = 99) -> float:
     """Return the root mean square of all residuals on fresh points over the level of each layer, the worst species.
 
     Rows are in units of concentration, so this is the size of the error that the residuals would make if none cancelled; times
-    two, because the errors of several windows add up. Where a thin front fills little of a layer, its own mean square counts.
+    two, because the errors of several windows add up. Where a thin front fills little of a layer, its own mean square counts,
+    and half as much again.
     """
     rng = np.random.default_rng(seed)
     return _ADD_UP * max(_species(window, s, rng) for s in range(window.slab.species))
@@ -44,7 +46,7 @@ def _layer(window: Window, s: int, i: int, rng: np.random.Generator) -> float:
     if old.columns.depth.front_m is not None:
         wide = 1.0 / old.columns.depth.xi(x)[1]
         mean_square = float((window.evaluate(s, i, x, t)[0] ** 2 * wide).sum() / wide.sum())
-        level = min(level, max(float(np.sqrt(mean_square)), _THINNEST * level))
+        level = min(level, max(float(np.sqrt(mean_square)), _THINNEST * level)) / _FRONT
     r = fresh.residual(window.coefficients[s][i], values, begin) / level
     inside = r[: (2 + fresh.pools) * fresh.n].reshape(-1, fresh.n)
     start = r[(2 + fresh.pools) * fresh.n :].reshape(-1, fresh.x0.size) / START
@@ -62,19 +64,17 @@ def _faces(window: Window, s: int, rng: np.random.Generator) -> float:
             for k, trace in enumerate((*r.columns.trace(0.0, t), *r.columns.trace(r.sheet.thickness, t))):
                 out[k, i, other] = trace @ c
     sides = Sides(*out)
-    rows = face_rows(
-        slab, s, window.blood_at(t), sides, t + window.clock.offset_s, window.level[s], window.permeability[s]
-    )
+    rows = face_rows(slab, s, window.blood_at(t), sides, t + window.clock.offset_s, window.level[s], window.permeability[s])
     total = 0.0
     for row in rows:
-        r = -row.target
+        left = -row.target
         for at, u, q, side_u, side_q in (
             (row.layer - 1, row.far_u, row.far_q, sides.u_far, sides.q_far),
             (row.layer, row.near_u, row.near_q, sides.u_near, sides.q_near),
         ):
             if u is not None:
-                r = r + u * side_u[at][s]
+                left = left + u * side_u[at][s]
             if q is not None:
-                r = r + q * side_q[at][s]
-        total += float((r**2).mean()) / START**2
+                left = left + q * side_q[at][s]
+        total += float((left**2).mean()) / START**2
     return total

@@ -48,7 +48,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Hold the routes of the face before a layer: through its membrane (None: no membrane), and from blood past the endothelium."""
+    """Hold the routes of the face before a layer: through its membrane (None: no membrane), and straight from blood."""
 
     membrane: tuple[Route, ...] | None
     entries: tuple[Route, ...]
@@ -109,7 +109,5 @@ def slab_of(barrier: Barrier) -> Slab:
         for i, x in enumerate(barrier.layers)
     )
     membranes = {m.face: m.routes for m in barrier.membranes}
-    faces = tuple(
-        Face(membranes.get(i), tuple(b.route for b in barrier.bypasses if b.to_layer == i)) for i in range(len(sheets))
-    )
+    faces = tuple(Face(membranes.get(i), tuple(b.route for b in barrier.bypasses if b.to_layer == i)) for i in range(len(sheets)))
     return Slab(len(barrier.species), sheets, faces)

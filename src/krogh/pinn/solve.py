@@ -113,7 +113,7 @@ def solve(
         The same that the finite volumes take; a slab.
     tol : float
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
-        1e-9..1e-1. The error was below it in all of 200 random problems.
+        1e-9..1e-1.
     seed : int
         Seed of the frozen hidden weights.
     strict : bool
@@ -150,7 +150,10 @@ def solve(
     found = PinnSolution(problem, slab, tuple(windows), tol)
     if strict and not found.converged:
         raise ConvergenceError(
-            "pinn", got=f"certificate {found.certificate:.1e}", expected=f"at most {tol:.0e}", hint="raise --tol, or use --solver fv"
+            "pinn",
+            got=f"certificate {found.certificate:.1e}",
+            expected=f"at most {tol:.0e}",
+            hint="raise --tol, or use --solver fv",
         )
     return found
 

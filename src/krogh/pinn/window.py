@@ -59,9 +59,7 @@ def layer_columns(sheet: Sheet, s: int, clock: Clock, size: Size, entered: int |
     fields = [Tanh(size.features, reach, _REACH_T, rng) for _ in range(2 + len(sheet.pools))]
     orders = range(entered, _ORDERS + 1) if entered is not None and (clock.a_s == 0 or depth.front_m) else range(0)
     kernels = Kernels(orders, sheet.diffusivity[s] / sheet.capacity[s], sheet.loss[s] / sheet.capacity[s], clock.b_s)
-    return Columns(
-        clock, depth, fields[0], fields[1], tuple(fields[2:]), kernels, float(sheet.spread * sheet.diffusivity[s])
-    )
+    return Columns(clock, depth, fields[0], fields[1], tuple(fields[2:]), kernels, float(sheet.spread * sheet.diffusivity[s]))
 
 
 @dataclass
@@ -127,10 +125,9 @@ class Window:
 
     def values(self, i: int) -> list[np.ndarray]:
         """Return u and every v of all species at the points of layer `i`, each (S, point)."""
-        first = self.rows[0][i]
-        out = [np.array([rows[i].u_at @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)])]
-        for k in range(first.pools):
-            out.append(np.array([rows[i].v_at[k] @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)]))
+        both = list(zip(self.rows, self.coefficients, strict=True))
+        out = [np.array([rows[i].u_at @ c[i] for rows, c in both])]
+        out += [np.array([rows[i].v_at[k] @ c[i] for rows, c in both]) for k in range(self.rows[0][i].pools)]
         return out
 
     def sides(self) -> Sides:
@@ -161,23 +158,17 @@ class Window:
         return self
 
     def _guess(self) -> None:
-        """Begin with the start of the window, held constant: least squares on the start rows alone gives its linearisation."""
-        self._held: list[list[list[np.ndarray]]] = []
-        self._first = self.sides()
+        """Linearise first at the start of the window, held constant."""
+        self._sides = self.sides()
+        self._values = []
         for i in range(len(self.slab.sheets)):
-            for s, rows in enumerate(self.rows):
-                begin = self.begin[s][i][0]
-                # x0 runs from the blood side to the far side
-                self._first.u_near[i, s], self._first.u_far[i, s] = begin[0], begin[-1]
-                del rows
-        self._values = [
-            [
-                np.array([np.full(rows[i].n, float(np.mean(self.begin[s][i][k]))) for s, rows in enumerate(self.rows)])
-                for k in range(1 + self.rows[0][i].pools)
-            ]
-            for i in range(len(self.slab.sheets))
-        ]
-        self._sides = self._first
+            starts = [self.begin[s][i] for s in range(self.slab.species)]
+            for s, begin in enumerate(starts):  # its points run from the blood side to the far side
+                self._sides.u_near[i, s], self._sides.u_far[i, s] = begin[0, 0], begin[0, -1]
+            first = self.rows[0][i]
+            self._values.append(
+                [np.array([np.full(first.n, float(np.mean(b[k]))) for b in starts]) for k in range(1 + first.pools)]
+            )
 
     def _species(self, s: int) -> float:
         """Run Newton's method for one species with the others held; return the first change over the level."""
