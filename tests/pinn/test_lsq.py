@@ -122,3 +122,15 @@ def test_least_squares_run_on_one_thread_and_the_setting_comes_back(monkeypatch)
 def test_settings_out_of_range_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         pinn.solve(case("A"), **change)
+
+
+def test_simulate_takes_the_networks_and_gives_the_metrics_of_finite_volumes():
+    import krogh
+
+    settings = {"dose": "1 uM constant", "duration": "10 min", "cells": 64}
+    networks, volumes = (krogh.simulate("caffeine", solver=s, **settings).dataset for s in ("pinn", "fv"))
+    for name in ("auc_interstitium", "auc_neuron", "cmax_interstitium", "kp_uu"):
+        assert networks[name].item() == pytest.approx(volumes[name].item(), rel=1e-3)
+    assert np.abs(networks.interstitium - volumes.interstitium).max() < 1e-3 * volumes.interstitium.max()
+    with pytest.raises(InputError, match="cylinder"):
+        krogh.simulate("caffeine", solver="pinn", geometry="cylinder", **settings)
