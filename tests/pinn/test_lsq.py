@@ -28,26 +28,25 @@ def _apart(networks, volumes, times):
     return np.array(out)
 
 
-@pytest.mark.parametrize(
-    ("name", "tol", "error", "mass"), [("A", 1e-4, 1e-6, 1e-5), ("H", 3e-5, 1e-5, 1e-4), ("B", 1e-4, 1e-6, 1e-5)]
-)
-def test_reference_cases_agree_with_fine_finite_volumes_in_linear_and_logarithmic_time(name, tol, error, mass):
+@pytest.mark.parametrize(("name", "tol", "error"), [("A", 1e-4, 1e-5), ("H", 5e-5, 1e-5), ("B", 1e-4, 1e-5)])
+def test_reference_cases_agree_with_fine_finite_volumes_in_linear_and_logarithmic_time(name, tol, error):
     networks = pinn.solve(case(name, cells=400), tol=tol)
     volumes = finite_volumes(case(name, cells=400), rtol=1e-8)
     assert networks.converged
     assert _apart(networks, volumes, np.linspace(0, 60, 121)[1:]).max() < error
     assert _apart(networks, volumes, np.geomspace(1e-2, 60, 60)).max() < 1e-4
-    assert networks.mass_defect < mass
+    assert networks.mass_defect < 1e-5
 
 
 def test_a_wall_without_membrane_is_the_heat_equation():
     # constant 1 at x = 0, closed at L: 1 - sum 4/((2n+1) pi) sin(..) exp(..)
     problem = Problem(Barrier(("drug",), (Layer("tissue", 20e-6, 1e-11),)), decaying(0.0), 60.0, cells=64)
-    found = pinn.solve(problem, tol=1e-4)
+    found = pinn.solve(problem)
     x, t = np.meshgrid(np.linspace(1e-6, 20e-6, 20), [0.1, 1.0, 10.0, 60.0])
     odd = np.arange(1, 400, 2)[:, None, None] * np.pi / 2
     exact = 1 - (2 / odd * np.sin(odd * x / 20e-6) * np.exp(-(odd**2) * 1e-11 * t / (20e-6) ** 2)).sum(0)
-    assert found.at(0, x, t) == pytest.approx(exact, abs=1e-5)
+    assert found.at(0, x, t) == pytest.approx(exact, abs=2e-5)
+    assert found.mass_defect < 1e-5
 
 
 def test_every_law_at_once_with_two_doses_agrees_with_finite_volumes():
@@ -65,7 +64,7 @@ def test_every_law_at_once_with_two_doses_agrees_with_finite_volumes():
     neurons = CellCompartment("neuron", 2, 0.8, 0.05, 1.3, (MichaelisMenten(0.01, 0.1, (None,)),))
     barrier = Barrier(("drug",), layers, walls, (leak,), (neurons,))
     problem = Problem(barrier, decaying(1 / 300, starts=(0.0, 400.0)), 900.0, cells=120)
-    networks, volumes = pinn.solve(problem, tol=1e-3), finite_volumes(problem, rtol=1e-7)
+    networks, volumes = pinn.solve(problem, tol=5e-4), finite_volumes(problem, rtol=1e-7)
     assert _apart(networks, volumes, np.linspace(1, 900, 120)).max() < 1e-4
     assert networks.mass_defect < 1e-5
     for row, _ in volumes.operator.ledger_names:
@@ -74,9 +73,8 @@ def test_every_law_at_once_with_two_doses_agrees_with_finite_volumes():
 
 
 def test_a_species_formed_from_another_agrees_with_finite_volumes():
-    problem = plan(build_config({}, (), {"compounds": ["levodopa"], "duration": "5 min", "dose": "1 mg/kg iv", "cells": 80}))[
-        0
-    ].problem
+    settings = {"compounds": ["levodopa"], "duration": "5 min", "dose": "1 mg/kg iv", "cells": 80}
+    problem = plan(build_config({}, (), settings))[0].problem
     networks, volumes = pinn.solve(problem, tol=1e-3), finite_volumes(problem, rtol=1e-6)
     assert _apart(networks, volumes, np.linspace(1, 300, 60)).max() < 1e-3
 
@@ -124,3 +122,15 @@ def test_least_squares_run_on_one_thread_and_the_setting_comes_back(monkeypatch)
 def test_settings_out_of_range_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         pinn.solve(case("A"), **change)
+
+
+def test_simulate_takes_the_networks_and_gives_the_metrics_of_finite_volumes():
+    import krogh
+
+    settings = {"dose": "1 uM constant", "duration": "10 min", "cells": 64}
+    networks, volumes = (krogh.simulate("caffeine", solver=s, **settings).dataset for s in ("pinn", "fv"))
+    for name in ("auc_interstitium", "auc_neuron", "cmax_interstitium", "kp_uu"):
+        assert networks[name].item() == pytest.approx(volumes[name].item(), rel=1e-3)
+    assert np.abs(networks.interstitium - volumes.interstitium).max() < 1e-3 * volumes.interstitium.max()
+    with pytest.raises(InputError, match="cylinder"):
+        krogh.simulate("caffeine", solver="pinn", geometry="cylinder", **settings)

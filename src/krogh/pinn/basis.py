@@ -101,7 +101,7 @@ class Kernels:
     def __call__(self, x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return S_n, dS_n/dx and d2S_n/dx2, each (point, order)."""
         d = self.diffusivity
-        reach = np.sqrt(4 * d * np.maximum(t, 1e-300))
+        reach = np.sqrt(4 * d * np.maximum(t, 1e-14 * self.b_s))
         eta = np.minimum(x / reach, 25.0)
         # i^n erfc for n = -2 ..: 2n i^n = i^(n-2) - 2 eta i^(n-1)
         gauss = 2 / math.sqrt(math.pi) * np.exp(-(eta**2))
@@ -113,9 +113,7 @@ class Kernels:
         for column, n in enumerate(self.orders):
             size = (4 * d * self.b_s) ** (-n / 2) * fade
             for order in range(3):
-                # at t = 0 a kernel and its slopes are nothing away from the face
-                root = np.where(t > 0, reach, 1.0) if n < order else reach
-                power = root ** (n - order) * table[n - order] * (-1) ** order * size
+                power = reach ** (n - order) * table[n - order] * (-1) ** order * size
                 out[order, :, column] = np.where(t > 0, power, 0.0) if n < order else power
         return out[0], out[1], out[2]
 

@@ -67,14 +67,14 @@ def _faces(window: Window, s: int, rng: np.random.Generator) -> float:
     rows = face_rows(slab, s, window.blood_at(t), sides, t + window.clock.offset_s, window.level[s], window.permeability[s])
     total = 0.0
     for row in rows:
-        miss = -row.target
+        left = -row.target
         for at, u, q, side_u, side_q in (
             (row.layer - 1, row.far_u, row.far_q, sides.u_far, sides.q_far),
             (row.layer, row.near_u, row.near_q, sides.u_near, sides.q_near),
         ):
             if u is not None:
-                miss = miss + u * side_u[at][s]
+                left = left + u * side_u[at][s]
             if q is not None:
-                miss = miss + q * side_q[at][s]
-        total += float((miss**2).mean()) / START**2
+                left = left + q * side_q[at][s]
+        total += float((left**2).mean()) / START**2
     return total

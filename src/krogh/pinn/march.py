@@ -60,7 +60,14 @@ def cover(
 
 
 class _Cover:
-    def __init__(self, slab, blood, events, plan, progress) -> None:  # type: ignore[no-untyped-def]
+    def __init__(
+        self,
+        slab: Slab,
+        blood: Callable[[np.ndarray, bool], np.ndarray],
+        events: list[float],
+        plan: Plan,
+        progress: Callable[[float], None] | None,
+    ) -> None:
         self.slab, self.blood, self.events, self.plan, self.progress = slab, blood, events, plan, progress
         self.done: list[Trained] = []
         highest = np.array([np.abs(blood(np.array([t]), False)[:, 0]) for t in np.linspace(events[0], events[-1], 200)])

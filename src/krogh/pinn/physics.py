@@ -48,7 +48,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Hold the routes of the face before a layer: through its membrane (None: none), and from blood past the endothelium."""
+    """Hold the routes of the face before a layer: through its membrane (None: no membrane), and straight from blood."""
 
     membrane: tuple[Route, ...] | None
     entries: tuple[Route, ...]

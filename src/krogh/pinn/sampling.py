@@ -1,4 +1,4 @@
-"""Sample networks on the nodes of a mesh and add up what crossed, for pictures, tables and the mass balance."""
+"""Sample networks on the nodes of a mesh and add up what crossed: what pictures, tables and the mass balance read."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def states(operator: Operator, problem: Problem, window: Window, t: np.ndarray) 
 
 
 def march_of(operator: Operator, problem: Problem, windows: Sequence[Trained]) -> March:
-    """Return the states at times spread over every window, with the ledger and AUC by Gauss-Lobatto quadrature in log time."""
+    """Return the states at times spread over every window, with the ledger and AUC by Gauss-Lobatto quadrature."""
     march = March()
     graph = operator.graph
     ledger, auc = np.zeros((*graph.shape[:2], len(operator.ledger_names))), np.zeros(graph.shape)
@@ -62,13 +62,15 @@ def march_of(operator: Operator, problem: Problem, windows: Sequence[Trained]) -
         window = trained.window
         clock = window.clock
         share = (np.arange(_PIECES)[:, None] + _NODES[None, :-1]).ravel() / _PIECES
-        t = clock.at(np.append(share, 1.0))
+        share = np.append(share, 1.0)
+        share[0] = 1e-7 if clock.a_s == 0 else 0.0  # beside a flux that is infinite at a jump
+        # after a jump fluxes go with the root of time: even steps in the root, later in the logarithm
+        t = clock.b_s * share**2 if clock.a_s == 0 else clock.at(share)
         u = states(operator, problem, window, t)
         blood = window.blood_at(t)
         rates = np.array([operator.ledger(u[k], blood[None, :, k]) for k in range(t.size)])
         _open_face(operator, window, t, rates)
-        # dt = (t + t0) d log(t + t0)
-        per_share = (t + clock.offset_s) * np.log((clock.b_s + clock.offset_s) / (clock.a_s + clock.offset_s)) / _PIECES
+        per_share = (2 * clock.b_s * share if clock.a_s == 0 else t * np.log(clock.b_s / clock.a_s)) / _PIECES
         for piece in range(_PIECES):
             at = slice(3 * piece, 3 * piece + 4)
             weight = _WEIGHTS * per_share[at]

@@ -153,7 +153,7 @@ def solve(
             "pinn",
             got=f"certificate {found.certificate:.1e}",
             expected=f"at most {tol:.0e}",
-            hint="raise the tolerance, or use finite volumes",
+            hint="raise --tol, or use --solver fv",
         )
     return found
 

@@ -125,12 +125,9 @@ class Window:
 
     def values(self, i: int) -> list[np.ndarray]:
         """Return u and every v of all species at the points of layer `i`, each (S, point)."""
-        first = self.rows[0][i]
-        out = [np.array([rows[i].u_at @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)])]
-        out += [
-            np.array([rows[i].v_at[k] @ c[i] for rows, c in zip(self.rows, self.coefficients, strict=True)])
-            for k in range(first.pools)
-        ]
+        both = list(zip(self.rows, self.coefficients, strict=True))
+        out = [np.array([rows[i].u_at @ c[i] for rows, c in both])]
+        out += [np.array([rows[i].v_at[k] @ c[i] for rows, c in both]) for k in range(self.rows[0][i].pools)]
         return out
 
     def sides(self) -> Sides:

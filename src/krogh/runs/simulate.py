@@ -190,8 +190,15 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
     Raises
     ------
     InputError, ConvergenceError
-        See :func:`krogh.transport.problem.solve`.
+        See :func:`krogh.transport.problem.solve` and :func:`krogh.pinn.solve`.
     """
+    if config.solver == "pinn":
+        from krogh import pinn
+
+        if not isinstance(case.problem, Problem):
+            raise InputError("solver pinn", got=f"geometry {config.geometry}", expected="a slab", hint="use --solver fv")
+        networks = pinn.solve(case.problem, tol=config.tol, seed=config.seed, progress=progress)
+        return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}
     solution: AnySolution
