@@ -46,7 +46,7 @@ $(VENV)/.test: $(VENV)/.core
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.core
-	$(PIP) -e ".[lint]"
+	$(PIP) -e ".[lint,app]"
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.core
