@@ -38,7 +38,12 @@ class Visit:
         self.tab.on("request", lambda r: None if r.url.startswith(own) else self.foreign.append(r.url))
         self.tab.on("pageerror", lambda e: self.problems.append(str(e)))
         self.tab.on("dialog", lambda d: (self.problems.append(f"dialog {d.message}"), d.dismiss()))
-        self.tab.goto(next(iter(page.links.values())))
+        self.go(next(iter(page.links.values())))
+
+    def go(self, url: str) -> None:
+        """Open a page and wait until its socket answers: a click before that may be lost."""
+        self.tab.goto(url)
+        self.tab.wait_for_function("window.did_handshake === true")
 
     def find(self, name: str) -> Any:
         return self.tab.get_by_test_id(name)
@@ -111,7 +116,7 @@ def test_cross_from_search_to_file(visit: Visit) -> None:
 
 def test_scrubbing_keeps_twenty_frames_a_second(visit: Visit, served: Page) -> None:
     job = next(j for j in list_jobs(Place("me", served.workspace / "me"), "cross") if j.state == "done")
-    visit.tab.goto(f"{served.base}/?run={job.id}")
+    visit.go(f"{served.base}/?run={job.id}")
     visit.find("section").wait_for()
     script = """() => { const [s, c] = ['time', 'section'].map(n => document.querySelector(`[data-testid=${n}]`));
       let n = 0, last = ''; for (let v = 0; v <= 1000; v += 50) { s.value = v; s.dispatchEvent(new Event('input'));
@@ -131,9 +136,10 @@ def test_errors_are_one_line_and_nothing_is_lost(visit: Visit) -> None:
 
 
 def test_measure_from_head_to_curve(visit: Visit, served: Page) -> None:
-    visit.tab.goto(f"{served.base}/measure")
+    visit.go(f"{served.base}/measure")
     visit.find("check").click()
-    assert "8 volumes" in visit.tab.locator("main").inner_text() or visit.find("protocol").is_visible()
+    visit.find("protocol").wait_for()
+    assert "8 volumes" in visit.tab.locator("main").inner_text()
     visit.tab.get_by_label("Voxel [mm]").fill("8")
     visit.find("run-button").click()
     visit.find("brain1").wait_for()
@@ -152,12 +158,12 @@ def test_measure_from_head_to_curve(visit: Visit, served: Page) -> None:
     assert "grey matter" in visit.find("regions").inner_text()
     assert "AXR of this voxel" in visit.find("voxel-words").inner_text()
     assert visit.fetch("regions.tsv").read_text(encoding="utf-8").startswith("label\tregion")
-    visit.tab.goto(f"{served.base}/link")
+    visit.go(f"{served.base}/link")
     visit.find("link").wait_for()
 
 
 def test_upload_of_a_broken_scan_is_refused_in_words(visit: Visit, served: Page) -> None:
-    visit.tab.goto(f"{served.base}/measure")
+    visit.go(f"{served.base}/measure")
     visit.tab.get_by_role("button", name="My files").click()
     file = visit.find("upload-scan").locator("input[type=file]")
     file.set_input_files(
@@ -178,12 +184,12 @@ def test_hostile_titles_stay_text(visit: Visit, served: Page) -> None:
     for text in SCRIPTS:
         run_id = add_job(place, "cross", text, [Step(("simulate",))], {}, {"settings": {"duration": text, "dose": {text: text}}})
         (place.runs / run_id / "stopped").touch()
-    visit.tab.goto(f"{served.base}/runs")
+    visit.go(f"{served.base}/runs")
     visit.find("run").nth(len(SCRIPTS) - 1).wait_for()
     shown = visit.tab.locator("main").inner_text()
     for text in SCRIPTS:
         assert " ".join(text.split()) in shown
-    visit.tab.goto(f"{served.base}/?run={run_id}")
+    visit.go(f"{served.base}/?run={run_id}")
     visit.find("state").wait_for()
 
 
@@ -192,7 +198,7 @@ def test_a_page_that_was_killed_comes_back_with_its_runs(browser: Any, pages: Ca
     place = Place("me", first.workspace / "me")
     add_job(place, "cross", "a long one", [Step(LONG)], {}, {"settings": {}})
     visit = Visit(browser, first)
-    visit.tab.goto(f"{first.base}/runs")
+    visit.go(f"{first.base}/runs")
     visit.tab.wait_for_function("document.querySelector('main').innerText.match(/running · [1-9]/)")
     visit.context.close()
     first.kill()
@@ -201,7 +207,7 @@ def test_a_page_that_was_killed_comes_back_with_its_runs(browser: Any, pages: Ca
     os.kill(int((job.folder / "lock").read_text(encoding="ascii")), signal.SIGKILL)
     second = pages(workspace=first.workspace)
     visit = Visit(browser, second)
-    visit.tab.goto(f"{second.base}/runs")
+    visit.go(f"{second.base}/runs")
     visit.tab.get_by_text("broken off").first.wait_for()
     visit.find("again").click()
     visit.tab.wait_for_function("document.querySelector('main').innerText.match(/running · [1-9]/)")
@@ -215,7 +221,7 @@ def test_a_page_that_was_killed_comes_back_with_its_runs(browser: Any, pages: Ca
 def test_nothing_is_wider_than_the_window(browser: Any, served: Page, width: int) -> None:
     visit = Visit(browser, served, width)
     for path in ("/", "/measure", "/link", "/runs"):
-        visit.tab.goto(served.base + path)
+        visit.go(served.base + path)
         visit.tab.locator("h1").wait_for()
         assert visit.tab.evaluate("document.documentElement.scrollWidth") <= width + 1
         assert visit.tab.evaluate(UNNAMED) == []
