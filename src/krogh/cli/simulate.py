@@ -74,7 +74,7 @@ def simulate(
 
     started, clock = datetime.now(UTC), time.perf_counter()
     options.check_device(device, cuda=False)
-    base = _base(config)
+    base = read_base(config)
     given = {
         "compounds": compounds or None, "species": species, "duration": duration, "geometry": geometry, "together": together,
         "leak_factor": leak, "pericyte_coverage": pericytes, "amino_acids": amino_acids,
@@ -84,7 +84,7 @@ def simulate(
         "efflux": _shares(efflux), "seed": seed or None,
     }  # fmt: skip
     settings = build_config(base, set_ or (), given)
-    own = _own(compound_file or [])
+    own = read_own(compound_file or [])
     curve = _curve(plasma)
     if not dry_run:
         check_output(out, overwrite=overwrite)
@@ -103,7 +103,8 @@ def simulate(
     _report(results, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
 
 
-def _base(config: Path | None) -> dict[str, Any]:
+def read_base(config: Path | None) -> dict[str, Any]:
+    """Return the settings of a TOML file, or none."""
     if config is None:
         return {}
     from krogh.io.text_file import read_toml
@@ -144,7 +145,8 @@ def _shares(words: list[str] | None) -> dict[str, float] | None:
     return shares
 
 
-def _own(files: list[Path]) -> dict[str, Compound]:
+def read_own(files: list[Path]) -> dict[str, Compound]:
+    """Return the user's compounds by lower-case name."""
     from krogh.io.compound_file import read_compound_file
 
     found = [read_compound_file(path) for path in files]
