@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,15 +11,18 @@ import numpy as np
 
 from krogh.blood.pk import Terms
 from krogh.errors import InputError
+from krogh.runs.chunks import run_chunks
 from krogh.runs.config import SimulateConfig
 from krogh.runs.simulate import Case
 from krogh.runs.uncertainty.design import count_rows, design_shares, to_numbers
-from krogh.runs.uncertainty.ensemble import ROWS, Base, EnsembleChunk, base_of, curve_times, output_names, problem_of
+from krogh.runs.uncertainty.ensemble import (
+    ROWS, Base, EnsembleChunk, base_of, curve_times, ensemble_chunk, output_names, problem_of,
+)  # fmt: skip
 from krogh.runs.uncertainty.factors import Factor, choose_factors
 from krogh.runs.uncertainty.summary import Summary, summarise
 from krogh.transport.graph import Graph
 
-__all__ = ["Ensemble", "plan_ensemble"]
+__all__ = ["Ensemble", "plan_ensemble", "run_ensemble"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,39 @@ def plan_ensemble(
     count_rows(method, samples, len(factors))
     rows = to_numbers(factors, design_shares(method, samples, len(factors), seed))
     return Ensemble(base, factors, idle, held, method, samples, seed, rows)
+
+
+def run_ensemble(ensemble: Ensemble, *, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> Summary:
+    """Run all chunks here, keep nothing on disk, and return the summary.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        See :func:`plan_ensemble`.
+    workers : int
+        Processes, >= 1.
+    progress : callable, optional
+        Called with (chunks done, all).
+    """
+    store = _Memory()
+    run_chunks(ensemble.chunks, ensemble_chunk, store, workers=workers, progress=progress)
+    return ensemble.summarise(store.load)
+
+
+class _Memory:
+    """Keep chunks for as long as the run lasts."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, bytes] = {}
+
+    def finished(self) -> list[int]:
+        return list(self._held)
+
+    def save(self, index: int, content: bytes) -> None:
+        self._held[index] = content
+
+    def load(self, index: int) -> Any:
+        return json.loads(self._held[index])
 
 
 def _that_matter(base: Base, factors: Sequence[Factor]) -> tuple[tuple[Factor, ...], tuple[str, ...]]:
