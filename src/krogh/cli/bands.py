@@ -56,7 +56,8 @@ def write(ranges: list[Ranges], folder: Path, *, pictures: bool) -> list[Path]:
 def as_record(ranges: list[Ranges]) -> list[dict[str, Any]]:
     """Return the 5, 50 and 95 % of each result, with what was held."""
     return [
-        {"compound": r.ensemble.base.labels[0], "draws": r.summary.done, "failed": r.summary.failed, "held": list(r.ensemble.held),
+        {"compound": r.ensemble.base.labels[0], "draws": r.summary.done, "failed": r.summary.failed,
+         "held": list(r.ensemble.held),
          "results": {name: [float(v) for v in r.summary.percentiles[[0, 2, 4], j]] for j, name in enumerate(r.ensemble.outputs)}}
         for r in ranges
     ]  # fmt: skip

@@ -81,18 +81,24 @@ def draw_bands(bands: Sequence[Bands], draws: int) -> Figure:
         f"Percentiles at each time of {draws} simulations whose inputs were drawn from their ranges: line, median; dark, the "
         "middle half; light, 5 to 95 %. Inputs without a stated range are held: the bands are part of the uncertainty."
     )
-    width = 7.5 if len(bands) == 1 else 11.0
+    columns = min(len(bands), 4)
+    rows, width = -(-len(bands) // columns), 7.5 if len(bands) == 1 else 11.0
     with house_style():
-        figure = new_figure(width, 3.9, "From blood to neuron, with ranges", caption, legend_rows=legend_rows(len(keys), width))
-        for axis, band in zip(figure.subplots(1, len(bands), squeeze=False).ravel(), bands, strict=True):
+        figure = new_figure(
+            width, 0.9 + 3.0 * rows, "From blood to neuron, with ranges", caption, legend_rows=legend_rows(len(keys), width)
+        )
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, band in zip(axes, bands, strict=False):
             _bands(axis, band)
+        for axis in axes[len(bands) :]:
+            axis.remove()
         return legend_on_top(figure, keys)
 
 
 def _bands(axis: Axes, band: Bands) -> None:
     shown = [(c, i) for c, i in _CURVES.values() if np.any(band.values[i] > 0)]
     unit, clock = concentration_unit(float(band.values[:, 2].max())), time_unit(float(band.t_s[-1]))
-    low, high = log_range(*(band.values[i, 2] for _, i in shown), decades=4.0)
+    low, high = log_range(*(band.values[i, p] for _, i in shown for p in (2, 4)), decades=4.0)
     for colour, i in shown:
         v = np.where(band.values[i] > 0, band.values[i] / unit.si, np.nan)
         t = band.t_s / clock.si

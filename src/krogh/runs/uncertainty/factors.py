@@ -23,7 +23,7 @@ _LINEAR = ("pka_acid", "pka_base", "ph_plasma", "ph_interstitium", "ph_cell", "t
 _CUT = 1e-3  # normal factors end at these quantiles
 _PHYSIOLOGY, _STATE = -1, -2
 _SHARE = Kind(("fraction",))
-_TIMES = Kind(("fraction",), 1.0, 1e6, open_low=True)
+_MOST_TIMES = 1e6
 _GROUPS = ("all", "physiology", "compound")
 
 
@@ -173,7 +173,12 @@ def _ends(text: str, leaf: Leaf, where: str) -> tuple[float, float]:
 
 def _times(text: str, leaf: Leaf, where: str) -> tuple[float, float]:
     """Return value / F and value x F, inside of what the number may be."""
-    times = read_value(text.strip(), _TIMES, where).value
+    try:
+        times = float(text)
+    except ValueError:
+        times = 0.0
+    if not 1 < times <= _MOST_TIMES:
+        raise InputError(where, got=f"'x{text.strip()[:40]}'", expected="xF with F above 1, e.g. x3")
     low, high = leaf.value.value / times, min(leaf.value.value * times, leaf.kind.high)
     if leaf.kind.dimensions == ("fraction",) and leaf.path[0] in _LINEAR:
         raise InputError(where, got=f"x{text}", expected="LOW..HIGH", hint="a pH or pKa is a logarithm already")

@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 
 from krogh.blood.pk import Terms
-from krogh.errors import InputError
+from krogh.errors import InputError, KroghError
 from krogh.runs.chunks import run_chunks
 from krogh.runs.config import SimulateConfig
 from krogh.runs.simulate import Case
 from krogh.runs.uncertainty.design import count_rows, design_shares, to_numbers
 from krogh.runs.uncertainty.ensemble import (
-    ROWS, Base, EnsembleChunk, base_of, curve_times, ensemble_chunk, output_names, problem_of,
+    ROWS,
+    Base,
+    EnsembleChunk,
+    base_of,
+    curve_times,
+    ensemble_chunk,
+    output_names,
+    problem_of,
 )  # fmt: skip
 from krogh.runs.uncertainty.factors import Factor, choose_factors
 from krogh.runs.uncertainty.summary import Summary, summarise
@@ -146,7 +153,11 @@ def _that_matter(base: Base, factors: Sequence[Factor]) -> tuple[tuple[Factor, .
     """Return the factors that change some coefficient of the equations between their ends, and the keys of the others."""
     kept, idle = [], []
     for f in factors:
-        low, high = (list(_numbers(*problem_of(base, [f], np.array([end])))) for end in (f.low, f.high))
+        try:
+            low, high = (list(_numbers(*problem_of(base, [f], np.array([end])))) for end in (f.low, f.high))
+        except KroghError:  # an end that cannot be simulated does matter; its row will say why
+            kept.append(f)
+            continue
         same = len(low) == len(high) and all(np.array_equal(a, b) for a, b in zip(low, high, strict=True))
         if same:
             idle.append(f.key)
