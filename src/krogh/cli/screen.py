@@ -66,9 +66,8 @@ def screen(
     plan = _plan(settings, len(entries), file_sha256(molecules))
     driver = f"{dose}, {species}, {duration}" + (f", kinetics of {plasma_of}" if plasma_of else "")
     with open_chunks(out, plan, resume=resume, overwrite=overwrite, shard=part) as store:
-        show = None if quiet or json_ else _progress()
         run_chunks(chunks, screen_chunk, store, workers=workers or os.cpu_count() or 1, spread=spread, shard=part,
-                   max_fail=max_fail, progress=show)  # fmt: skip
+                   max_fail=max_fail, progress=_progress(told=not (quiet or json_)))  # fmt: skip
         missing = len(chunks) - len(store.finished())
         if missing:
             typer.echo(f"part {shard} is done; {missing} of {len(chunks)} chunks are left to other parts")
@@ -94,12 +93,18 @@ def _plan(settings: Any, rows: int, digest: str) -> dict[str, Any]:
     return {"krogh": __version__, "input_sha256": digest, "rows": rows, "chunk_rows": _ROWS, "settings": asdict(settings)}
 
 
-def _progress() -> Any:
+def _progress(*, told: bool) -> Any:
     """Return a function that writes (done, all) with the time left to stderr: one line on a terminal, else every tenth."""
+    from krogh.io.progress import progress_record
+
     start: list[tuple[float, int]] = []
     said = [-1]
+    note = progress_record(["molecules"])
 
     def show(done: int, total: int) -> None:
+        note("molecules", done / max(total, 1))
+        if not told:
+            return
         if not start:
             start.append((time.monotonic(), done))
         since, first = start[0]
