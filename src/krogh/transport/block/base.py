@@ -77,6 +77,16 @@ class BlockBase(ABC):
         """Return a state (1, S, N) as planes (S, plane, F): x cells first, then the leaves'."""
         return u.reshape(self.shape[1], -1, self.model.faces)
 
+    @property
+    def plane_capacity(self) -> np.ndarray:
+        """Return the capacity of the planes per barrier area (S, plane) [m]."""
+        return np.concatenate([self.model.mass, *(leaf.mass for leaf in self.model.leaves)], axis=1)
+
+    def plane_means(self, u: np.ndarray) -> np.ndarray:
+        """Return the means over each plane, weighted by capacity, of a state: (1, S, plane)."""
+        area = self.model.area_m2.ravel()
+        return (self.planes_of(u) @ (area / area.sum()))[None]
+
     def consistent(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return `u`: a block has no unknown without storage."""
         return u

@@ -1,7 +1,7 @@
 """Pass over the cells of an uneven block: compiled loops for its flows, for lines along x, and for its coarser levels.
 
-Arrays are (nx, ny, nz) with z fastest. ``ty[:, j]`` couples j - 1 and j, ``tz[..., k]`` couples k - 1 and k, ``tx[i]`` couples i - 1 and
-i; the first of each is 0. A line along x has the rows ``pivot u_i - lower_i u_(i-1) - upper_i u_(i+1)``.
+Arrays are (nx, ny, nz) with z fastest. ``tx[i]``, ``ty[:, j]`` and ``tz[..., k]`` couple a cell to the one before; the first of
+each is 0. A line along x has the rows ``pivot u_i - lower_i u_(i-1) - upper_i u_(i+1)``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["correct", "coarse_residual", "factor_lines", "sweep", "uneven_bulk", "uneven_product"]
+__all__ = ["coarse_residual", "correct", "factor_lines", "sweep", "uneven_bulk", "uneven_product"]
 
 
 @njit(cache=True, nogil=True)

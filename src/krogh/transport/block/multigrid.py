@@ -1,7 +1,7 @@
 """Precondition an uneven block: multigrid that keeps x whole, with its layers and membranes, and coarsens only y and z.
 
-Layers are thousands of times thinner than the block is wide, and membranes are jumps: no coarse cell could hold them. So every line
-along x is solved exactly, and groups of lines become one line.
+Layers are thousands of times thinner than the block is wide, and membranes are jumps: no coarse cell could hold them. So every
+line along x is solved exactly, and groups of lines become one line.
 """
 
 from __future__ import annotations

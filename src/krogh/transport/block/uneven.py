@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from krogh.errors import InputError
 from krogh.transport.block.model import BlockModel
 
-__all__ = ["TissueMaps", "Uneven", "even_maps", "spread_maps"]
+__all__ = ["TissueMaps", "Uneven", "even_maps", "layered", "spread_maps"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,24 @@ def spread_maps(model: BlockModel, maps: TissueMaps) -> Uneven:
         tx=tx.reshape(grid), ty=ty, tz=tz, port_half=half[:, model.port_cell].transpose(1, 0, 2).copy(),
         leaf_mass=_leaves([leaf.mass for leaf in model.leaves], maps.leaf_storage),
         leaf_exchange=_leaves([leaf.exchange for leaf in model.leaves], maps.leaf_exchange),
+    )  # fmt: skip
+
+
+def layered(model: BlockModel, maps: TissueMaps) -> BlockModel:
+    """Return `model` with maps that are the same all over each plane worked into its layers."""
+    factor, storage, uptake = (x[:, :, 0] for x in (maps.diffusivity, maps.storage, maps.uptake))
+    half = model.mesh.width_m**2 / (2 * model.lateral * factor)
+    inflow = model.inflow.copy()
+    if model.open_face:
+        inflow[:, 0] *= factor[:, 0]
+    leaves = (
+        replace(leaf, mass=leaf.mass * bound[:, :, 0], exchange=leaf.exchange * exchange[:, :, 0])
+        for leaf, bound, exchange in zip(model.leaves, maps.leaf_storage, maps.leaf_exchange, strict=True)
+    )
+    return replace(
+        model, mass=model.mass * storage, lateral=model.lateral * factor, inflow=inflow,
+        link=np.where(model.link > 0, 1.0 / (half[:, 1:] + half[:, :-1]), 0.0),
+        loss=model.loss + uptake * model.volume_m, port_half=half[:, model.port_cell].T.copy(), leaves=tuple(leaves),
     )  # fmt: skip
 
 

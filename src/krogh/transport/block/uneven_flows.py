@@ -31,8 +31,8 @@ class UnevenFlows(Flows):
         for s in range(u.shape[0]):
             given = (c.given[s] * blood[s]).reshape(grid)
             uneven_bulk(
-                u[s, :nx].reshape(grid), known[s, :nx].reshape(grid), r is not None, gh, c.mass[s].reshape(grid), c.tx[s], c.ty[s],
-                c.tz[s], c.taken[s].reshape(grid), given, self._area, out[s, :nx].reshape(grid),
+                u[s, :nx].reshape(grid), known[s, :nx].reshape(grid), r is not None, gh, c.mass[s].reshape(grid), c.tx[s],
+                c.ty[s], c.tz[s], c.taken[s].reshape(grid), given, self._area, out[s, :nx].reshape(grid),
             )  # fmt: skip
             for i, leaf in enumerate(model.leaves):
                 own, x = self.planes(i), slice(leaf.start, leaf.stop)

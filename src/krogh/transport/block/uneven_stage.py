@@ -1,8 +1,8 @@
 """Solve one linear system of an uneven block: membranes eliminated face by face, the volume by multigrid and a Krylov method.
 
-For fixed cells the fluxes of a face answer a small system; so the linearised laws are a matrix ``gain`` per face between the cells
-behind the ports, and the whole is symmetric wherever every law is. Then conjugate gradients serve; else (ion trapping, saturable
-carriers, species that act on each other) GMRES with the same preconditioner.
+For fixed cells the fluxes of a face answer a small system; so the linearised laws are a matrix ``gain`` per face between the
+cells behind the ports, and the whole is symmetric wherever every law is. Then conjugate gradients serve; else (ion trapping,
+saturable carriers, species that act on each other) GMRES with the same preconditioner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Serve a block whose tissue differs from cell to cell: Newton's method on cells and fluxes, mass closed by one number per species."""
+"""Serve a block whose tissue differs from cell to cell: Newton's method on cells and fluxes, mass closed at the end."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ class UnevenSystem(BlockBase):
         """Return the amount per free concentration (1, S, N) [m3]."""
         whole = np.concatenate([self.uneven.mass, *self.uneven.leaf_mass], axis=1) * self.model.area_m2.ravel()
         return whole.reshape(self.shape)
+
+    @cached_property
+    def plane_capacity(self) -> np.ndarray:
+        """Return the capacity of the planes per barrier area (S, plane) [m]."""
+        return np.asarray(self.planes_of(self.capacity).sum(-1) / self.model.area_m2.sum())
+
+    def plane_means(self, u: np.ndarray) -> np.ndarray:
+        """Return the means over each plane, weighted by capacity, of a state: (1, S, plane)."""
+        held = np.einsum("spf,spf->sp", self.planes_of(self.capacity), self.planes_of(u))
+        return (held / (self.plane_capacity * self.model.area_m2.sum()))[None]
 
     # -- System ----------------------------------------------------------------------------------------------------------------
 
