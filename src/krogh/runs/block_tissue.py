@@ -79,6 +79,8 @@ def _species(problem: BlockProblem, setting: TissueConfig) -> slice:
 
 def _values(setting: TissueConfig, region: Region, volumes: Mapping[str, np.ndarray], where: str) -> np.ndarray:
     """Return the map of one setting on the cells of its medium, (n, F)."""
+    if setting.shape in ("uniform", "ball"):
+        _check(np.array([setting.factor]), setting, f"{where}, factor")
     if setting.shape == "uniform":
         found = np.full(region.shape, setting.factor)
     elif setting.shape == "ball":
@@ -120,5 +122,6 @@ def _check(values: np.ndarray, setting: TissueConfig, where: str) -> None:
     bad = values[~(np.isfinite(values) & ((values > 0) if positive else (values >= 0)))]
     if bad.size:
         where = setting.file if setting.shape == "volume" and setting.file else where
-        raise InputError(where, got=f"a value of {bad.flat[0]:g} in {bad.size} cells",
+        cells = f" in {bad.size} cells" if bad.size > 1 else ""
+        raise InputError(where, got=f"a value of {bad.flat[0]:g}{cells}",
                          expected=f"finite values {'>' if positive else '>='} 0 (1 = as the layer)")  # fmt: skip
