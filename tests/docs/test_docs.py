@@ -30,6 +30,7 @@ _FILES = {
     "name,smiles,": "molecules.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
+    "# core.toml": "core.toml",
     "node,": "nodes.csv",
     "segment,": "segments.csv",
 }  # first words of a block -> the file that the page says it is

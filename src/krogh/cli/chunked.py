@@ -72,19 +72,25 @@ def chunks_done(chunks: Sequence[Any], work: Work, out: Path, plan: Mapping[str,
         spread = spread_on_dask(how.dask)
     with open_chunks(out, plan, resume=how.resume, overwrite=how.overwrite, shard=how.shard) as store:
         run_chunks(chunks, work, store, workers=how.workers, spread=spread, shard=how.shard, max_fail=how.max_fail,
-                   progress=None if how.silent else _progress())  # fmt: skip
+                   progress=_progress(told=not how.silent))  # fmt: skip
         missing = len(chunks) - len(store.finished())
         if missing:
             typer.echo(f"part {how.shard[0]}/{how.shard[1]} is done; {missing} of {len(chunks)} chunks are left to other parts")
         yield None if missing else store
 
 
-def _progress() -> Callable[[int, int], None]:
+def _progress(*, told: bool) -> Callable[[int, int], None]:
     """Return a function that writes (done, all) with the time left to stderr: one line on a terminal, else every tenth."""
+    from krogh.io.progress import progress_record
+
     start: list[tuple[float, int]] = []
     said = [-1]
+    note = progress_record(["items"])
 
     def show(done: int, total: int) -> None:
+        note("items", done / max(total, 1))
+        if not told:
+            return
         if not start:
             start.append((time.monotonic(), done))
         since, first = start[0]

@@ -93,7 +93,7 @@ def simulate(
         check_output(out, overwrite=overwrite)
     from krogh.runs.simulate import plan
 
-    maps = read_maps((p.file for p in settings.block.patterns), config.parent if config else None)
+    maps = read_maps(settings.block, config.parent if config else None)
     vessels = find_network(settings.network.nodes, settings.network.segments, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
