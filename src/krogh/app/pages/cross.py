@@ -9,7 +9,7 @@ from nicegui import ui
 
 from krogh.app.jobs import Job, Step, add_job
 from krogh.app.pages.cross_result import show_result
-from krogh.app.pages.frame import Here, apart, card, frame, here, say
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say
 from krogh.app.pages.property_card import property_card
 from krogh.app.pages.watching import asked, watch
 from krogh.app.workspace import Workspace
@@ -87,7 +87,7 @@ def _start(me: Here, form: dict[str, Any]) -> str:
 def register(workspace: Workspace) -> None:
     """Add the page."""
 
-    @ui.page("/")
+    @ui.page("/", response_timeout=PATIENCE_S)
     async def cross(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))

@@ -9,7 +9,7 @@ from fastapi import Request
 from nicegui import ui
 
 from krogh.app.jobs import Job, list_jobs
-from krogh.app.pages.frame import Here, apart, card, empty, frame, here, say
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, empty, frame, here, say
 from krogh.app.views.figures import CYCLE, layout
 from krogh.app.workspace import Workspace
 from krogh.errors import KroghError
@@ -88,7 +88,7 @@ def link_figure(
 def register(workspace: Workspace) -> None:
     """Add the page."""
 
-    @ui.page("/link")
+    @ui.page("/link", response_timeout=PATIENCE_S)
     async def link(request: Request) -> None:
         me = here(request, workspace)
         with frame(me, "/link"):
@@ -113,7 +113,7 @@ def register(workspace: Workspace) -> None:
 
                 scan.on_value_change(draw)
                 drug.on_value_change(draw)
-                await draw()
+                ui.timer(0, draw, once=True)  # after the page is there: reading takes a while on a busy machine
 
 
 async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:
