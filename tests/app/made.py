@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 from krogh.app.jobs import Step, add_job
+from krogh.app.pages.geometry import files_of_geometry, settings_of_geometry
 from krogh.app.workspace import Place
 from krogh.cli.main import _run
+from krogh.io.toml_text import to_toml
 
 MOLECULES = "name,smiles\ncoffee,caffeine\nsugar,mannitol\nalcohol,CCO\nbroken,C1CC(\n"
 
@@ -44,3 +46,21 @@ def screen_job(place: Place) -> str:
     """Return a finished screen with one reject."""
     step = Step(("screen", "molecules.csv", "--duration", "30 min"))
     return run_job(place, "screen", "Screen of pasted molecules", [step], {"molecules.csv": MOLECULES}, {"form": {}})
+
+
+def solid_job(place: Place, geometry: str) -> str:
+    """Return a finished block with a leak, or a finished made-up network, of few cells."""
+    settings = {"compounds": ["mannitol"], "geometry": geometry, "species": "human", "duration": "20 s"}
+    form = {
+        "geometry": geometry,
+        "cells": 8,
+        "route": "paracellular",
+        "shape": "patch",
+        "factor": 100,
+        "radius": 8,
+        "example": True,
+    }
+    toml = to_toml({**settings, "dose": "1 uM constant", **settings_of_geometry(form)})
+    step = Step(("simulate", "--config", "run.toml", "--no-pictures"))
+    files = {"run.toml": toml, **{k: str(v) for k, v in files_of_geometry(form).items()}}
+    return run_job(place, "cross", f"mannitol in a {geometry}", [step], files, {"settings": settings})

@@ -30,7 +30,8 @@ CONTRAST = """() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), weak = [];
   for (let n; (n = texts.nextNode()); ) {
     const e = n.parentElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
-    if (!n.data.trim() || !box.width || style.visibility === "hidden" || e.closest("script, style, [disabled], [aria-disabled=true]")) continue;
+    if (!n.data.trim() || !box.width || style.visibility === "hidden") continue;
+    if (e.closest("script, style, [disabled], [aria-disabled=true]")) continue;
     const back = behind(e), colour = read(e.namespaceURI.endsWith("svg") ? style.fill : style.color);
     colour[3] *= faded(e);
     if (!colour[3]) continue;
@@ -41,11 +42,11 @@ CONTRAST = """() => {
 }"""
 #: What shows the hand of a mouse without being, holding or lying in something that takes the focus.
 MOUSE_ONLY = """() => { const can = "a[href], button, input, select, textarea, summary, label, [tabindex='0']";
-  return [...document.querySelectorAll("body *")].filter((e) => getComputedStyle(e).cursor === "pointer" && e.getClientRects().length
-    && !e.closest(can) && !e.querySelector(can) && !e.closest("svg")).map((e) => e.outerHTML.slice(0, 160)); }"""
+  return [...document.querySelectorAll("body *")].filter((e) => getComputedStyle(e).cursor === "pointer"
+    && e.getClientRects().length && !e.closest(can) && !e.querySelector(can) && !e.closest("svg")).map((e) => e.outerHTML.slice(0, 160)); }"""
 #: What should take the focus in turn.
-STOPS = """() => [...document.querySelectorAll("a[href], button, input, textarea, canvas, [tabindex='0']")].filter((e) => e.tabIndex >= 0
-  && !e.disabled && e.getClientRects().length && getComputedStyle(e).visibility !== "hidden" && e.type !== "file"
+STOPS = """() => [...document.querySelectorAll("a[href], button, input, textarea, canvas, [tabindex='0']")].filter((e) =>
+  e.tabIndex >= 0 && !e.disabled && e.getClientRects().length && getComputedStyle(e).visibility !== "hidden" && e.type !== "file"
   && !e.closest(".q-uploader__header, svg")).map((e, i) => (e.dataset.stop = i))"""
 
 
