@@ -43,7 +43,8 @@ CONTRAST = """() => {
 #: What shows the hand of a mouse without being, holding or lying in something that takes the focus.
 MOUSE_ONLY = """() => { const can = "a[href], button, input, select, textarea, summary, label, [tabindex='0']";
   return [...document.querySelectorAll("body *")].filter((e) => getComputedStyle(e).cursor === "pointer"
-    && e.getClientRects().length && !e.closest(can) && !e.querySelector(can) && !e.closest("svg")).map((e) => e.outerHTML.slice(0, 160)); }"""
+    && e.getClientRects().length && !e.closest(can) && !e.querySelector(can)
+    && !e.closest("svg")).map((e) => e.outerHTML.slice(0, 160)); }"""
 #: What should take the focus in turn.
 STOPS = """() => [...document.querySelectorAll("a[href], button, input, textarea, canvas, [tabindex='0']")].filter((e) =>
   e.tabIndex >= 0 && !e.disabled && e.getClientRects().length && getComputedStyle(e).visibility !== "hidden" && e.type !== "file"
