@@ -94,6 +94,16 @@ class BlockProblem:
         turnover = self.lumen.turnover_per_s if self.lumen is not None else None
         return assemble_block(self.whole, self.cells, self.y, self.z, turnover_per_s=turnover)
 
+    def system(self, rtol: float = 1e-4) -> BlockSystem:
+        """Return what the steppers step, its membranes solved well below `rtol`."""
+        return BlockSystem(self.model(), tolerance=max(1e-12, min(1e-6, 1e-2 * rtol)))
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled block consists of, for gradients."""
+        from krogh.transport.block.adjoint import block_coefficients
+
+        return block_coefficients(self.model())
+
     @property
     def unknowns(self) -> int:
         """Return the number of unknowns of all species."""
@@ -215,7 +225,7 @@ def solve_block(
     shape = problem.blood.free(0.0).shape
     if shape != expected:
         raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
-    system = BlockSystem(problem.model(), tolerance=max(1e-9, min(1e-6, 1e-2 * rtol)))
+    system = problem.system(rtol)
     frames = _Frames(system, problem.frames_s)
     march = integrate(
         system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from krogh.transport.block.model import BlockModel
 from krogh.transport.block.modes import Modes
 from krogh.transport.block.planes import PlaneResult, Planes, Reference
 from krogh.transport.system import Stage
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 __all__ = ["BlockSystem"]
 
@@ -132,6 +136,12 @@ class BlockSystem:
     def stability_limit_s(self) -> float:
         """Return min C / (sum of conductances out): Gershgorin's bound; a membrane is bounded by the half cell behind it."""
         return self.flows.stability_limit_s()
+
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F."""
+        from krogh.transport.block.adjoint import BlockAdjoint
+
+        return BlockAdjoint(self)
 
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 
