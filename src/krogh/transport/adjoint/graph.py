@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from krogh.transport.adjoint.laws import constants, pull_law
-from krogh.transport.adjoint.system import Coefficients, Pulled, refine
+from krogh.transport.adjoint.system import Coefficients, Pulled, Refinement
 from krogh.transport.graph import Graph, Reaction
 from krogh.transport.linear.transposed import TRANSPOSED, transposed_product
 from krogh.transport.operator import Operator, Slopes
@@ -62,12 +62,12 @@ class _Point:
         """Return ``(C + gh L)^-T right``: a kept factor, refined with the slopes of this state."""
         owner, capacity = self.owner, self.owner.graph.capacity
         if owner.solver.exact:
-            return owner.solver.solve(capacity, gh, self.u, self.blood, self.slopes, right)
-        found, products = refine(
+            return owner.solver.solve(capacity, gh, self.u, self.blood, self.slopes, right, _TOLERANCE)
+        found, solves = owner.refinement.solve(
             lambda w: capacity * w + gh * self.product(w), right,
-            lambda y: owner.solver.solve(capacity, gh, self.u, self.blood, self.slopes, y), tolerance=_TOLERANCE,
+            lambda y, near: owner.solver.solve(capacity, gh, self.u, self.blood, self.slopes, y, near),
         )  # fmt: skip
-        if products > 6:
+        if solves > 5:
             owner.solver.refresh()
         return found
 
@@ -79,7 +79,7 @@ class _Point:
         right = np.where(owner.cells, 0.0, -self.product(weight))
         heavy = np.where(owner.cells, 1e25 * float(np.abs(self.slopes.tail).max()), 0.0)
         owner.solver.refresh()
-        faces = owner.solver.solve(heavy, 1.0, self.u, self.blood, self.slopes, right)
+        faces = owner.solver.solve(heavy, 1.0, self.u, self.blood, self.slopes, right, _TOLERANCE)
         owner.solver.refresh()
         return np.where(owner.cells, weight, faces)
 
@@ -92,6 +92,7 @@ class GraphAdjoint:
         self.media = operator.graph.media
         self.cells = operator.graph.capacity > 0
         self.together = max(1, _MOST_STATES // max(1, operator.graph.tail.size * operator.graph.shape[1]))
+        self.refinement = Refinement(_TOLERANCE)
         self.solver = TRANSPOSED[operator.graph.structure](operator)
 
     def at(self, u: np.ndarray, blood: np.ndarray) -> _Point:

@@ -17,6 +17,7 @@ from krogh.transport.adjoint.system import Coefficients, reduce_to
 __all__ = ["constants", "pull_law", "with_constant"]
 
 _STEP = 1e-20
+_ENDLESS = 1e200
 
 
 def constants(law: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -52,11 +53,13 @@ def pull_law(
         if prefix + name not in wanted:
             continue
         out = np.zeros(value.shape)
-        h = _STEP * max(float(np.abs(value).max(initial=0.0)), 1e-30)
+        bound = np.isfinite(value)  # an infinite constant (no binding) stays infinite
+        h = _STEP * max(float(np.abs(value[bound]).max(initial=0.0)), 1e-30)
         several = value.ndim >= 2 and value.shape[1] > 1
         for s in range(value.shape[1]) if several else [slice(None)]:  # a species may change the flux of another
-            moved = value.astype(complex)
-            moved[(slice(None), s) if several else ...] += 1j * h
+            moved = np.where(bound, value, _ENDLESS).astype(complex)
+            place = (slice(None), s) if several else ...
+            moved[place] += 1j * h * bound[place]
             inward, outward, _, _ = with_constant(law, name, moved).flux(u_blood, u_brain)
             slope = np.imag(inward - outward) / h * weight
             if several:

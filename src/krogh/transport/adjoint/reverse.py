@@ -17,7 +17,7 @@ gradient is that of the discrete map. Sandu 2006, doi:10.1007/978-3-540-74759-8_
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,19 +45,8 @@ class Seeds:
     state: Callable[[int, np.ndarray], np.ndarray | None]
 
 
-@dataclass
-class BloodWeights:
-    """Hold what the metric takes from the blood: times, whether just before them, and weights (S,)."""
-
-    t_s: list[float] = field(default_factory=list)
-    left: list[bool] = field(default_factory=list)
-    weight: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, t: float, left: bool, weight: np.ndarray) -> None:
-        """Add one."""
-        self.t_s.append(t)
-        self.left.append(left)
-        self.weight.append(weight)
+#: (time [s], whether just before it) -> what the metric takes from the blood then, (S,).
+BloodWeights = dict[tuple[float, bool], np.ndarray]
 
 
 def reverse(
@@ -76,7 +65,7 @@ class _Reverse:
         self.cells = self.capacity > 0
         self.found: Coefficients = {}
         self.by_capacity = np.zeros(tape.system.shape)
-        self.blood = BloodWeights()
+        self.blood: BloodWeights = {}
         self._points: list[Any] = []
         self._weights: list[np.ndarray] = []
         self._times: list[tuple[float, bool]] = []
@@ -135,6 +124,6 @@ class _Reverse:
             return
         pulled = self.adjoint.pull(self._points, self._weights, self.wanted)
         add(self.found, pulled.coefficients)
-        for (t, left), weight in zip(self._times, pulled.blood, strict=True):
-            self.blood.add(t, left, weight)
+        for when, weight in zip(self._times, pulled.blood, strict=True):
+            self.blood[when] = self.blood.get(when, 0.0) + weight
         self._points, self._weights, self._times = [], [], []

@@ -182,23 +182,29 @@ class _Recording:
     def _plasma(self, blood: BloodWeights, bloods: np.ndarray, blood_auc: np.ndarray) -> None:
         """Add what the metric takes from the blood itself."""
         table = self.tape.table
-        blood.add(0.0, False, bloods[0])
+        when = [(0.0, False)]
+        found = [bloods[0]]
         for mark, weight in zip(self.tape.marks, bloods[1:], strict=True):
-            blood.add(mark.t_s + mark.h_s, mark.hit, weight)
+            when.append((mark.t_s + table.c[-1] * mark.h_s, mark.hit))
+            found.append(weight)
             for b, c in zip(table.b, table.c, strict=True):
-                blood.add(mark.t_s + c * mark.h_s, bool(mark.hit and c == 1), mark.h_s * b * blood_auc)
+                when.append((mark.t_s + c * mark.h_s, bool(mark.hit and c == 1)))
+                found.append(mark.h_s * b * blood_auc)
+        for place, weight in zip(when, found, strict=True):
+            blood[place] = blood.get(place, 0.0) + weight
 
     def _differences(self) -> list[tuple[Coefficients, tuple[BloodSource, BloodSource, float] | None]]:
         """Return, per parameter, the derivatives of the coefficients that move with it, and its two bloods if they do."""
         found = []
+        shapes = {k: v.shape for k, v in self.problem.coefficients().items()}
         for p, value in enumerate(self.theta):
             shift = np.zeros(self.theta.size)
             shift[p] = _DIFFERENCE * value
             above, below = self.build(self.theta + shift), self.build(self.theta - shift)
             span = 2 * shift[p]
             high, low = above.coefficients(), below.coefficients()
-            if {k: v.shape for k, v in high.items()} != {k: v.shape for k, v in low.items()}:
-                raise InputError(f"parameter {p}", got="a mesh that changes with it", expected="the same cells for all values")
+            if any({k: v.shape for k, v in x.items()} != shapes for x in (high, low)):
+                raise InputError(f"parameter {p}", got="a mesh that changes with it", expected="arrays of one shape")
             # infinite Michaelis constants stay what they are
             moved = {k: np.subtract(high[k], low[k], where=high[k] != low[k], out=np.zeros(high[k].shape)) / span
                      for k in high if not np.array_equal(high[k], low[k])}  # fmt: skip
@@ -213,7 +219,7 @@ class _Recording:
         if bloods is None:
             return total
         above, below, span = bloods
-        for t, left, weight in zip(blood.t_s, blood.left, blood.weight, strict=True):
+        for (t, left), weight in blood.items():
             if np.any(weight):
                 total += float(weight @ (above.free(t, left=left) - below.free(t, left=left))[0]) / span
         return total

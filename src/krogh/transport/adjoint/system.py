@@ -7,15 +7,16 @@ user varies is no business of the time steps: it is asked for once, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from krogh.errors import ConvergenceError
 from krogh.transport.linear.gmres import gmres
 
-__all__ = ["AdjointSystem", "Coefficients", "Linearised", "Pulled", "add", "refine", "reduce_to"]
+__all__ = ["AdjointSystem", "Coefficients", "Linearised", "Pulled", "Refinement", "add", "reduce_to"]
 
 #: Name of a coefficient -> its values.
 Coefficients = dict[str, np.ndarray]
@@ -71,6 +72,11 @@ class AdjointSystem(Protocol):
         ...
 
 
+_MOST_REFINEMENTS = 12
+Product = Callable[[np.ndarray], np.ndarray]
+NearInverse = Callable[[np.ndarray, float], np.ndarray]
+
+
 def add(total: Coefficients, part: Coefficients) -> None:
     """Add `part` to `total` in place."""
     for name, values in part.items():
@@ -85,15 +91,44 @@ def reduce_to(shape: tuple[int, ...], values: np.ndarray) -> np.ndarray:
     return values.sum(axes, keepdims=True) if axes else values
 
 
-def refine(apply: Any, right: np.ndarray, precondition: Any, *, tolerance: float) -> tuple[np.ndarray, int]:
-    """Return (x, products) with ``apply(x) = right`` from a preconditioner that is exact or nearly so."""
-    x = precondition(right)
-    rest = right - apply(x)
-    if float(np.linalg.norm(rest)) <= tolerance * float(np.linalg.norm(right)):
-        return x, 1
-    shape = right.shape
-    change, used, _ = gmres(
-        lambda v: apply(v.reshape(shape)).ravel(), rest.ravel(), lambda v: precondition(v.reshape(shape)).ravel(),
-        tolerance=tolerance * float(np.linalg.norm(right)) / float(np.linalg.norm(rest)), restart=12, most=48,
-    )  # fmt: skip
-    return x + change.reshape(shape), used + 1
+@dataclass
+class Refinement:
+    """Solve with a near inverse, again and again with what is left; learn how near it is."""
+
+    tolerance: float
+    #: What the first solve left over last time, relative to the right-hand side.
+    left: float = 0.0
+
+    def solve(self, apply: Product, right: np.ndarray, near: NearInverse) -> tuple[np.ndarray, int]:
+        """Return (x, solves) with ``|right - apply(x)| <= tolerance |right|``.
+
+        Parameters
+        ----------
+        apply : callable
+            The matrix.
+        near : callable
+            Its approximate inverse; takes a right-hand side and the relative tolerance that is worth its while.
+        """
+        size = float(np.linalg.norm(right))
+        if size == 0.0:
+            return np.zeros_like(right), 0
+        x = near(right, min(1e-2, 0.1 * max(self.left, self.tolerance)))
+        before = 1.0
+        for count in range(1, _MOST_REFINEMENTS):
+            rest = right - apply(x)
+            now = float(np.linalg.norm(rest)) / size
+            self.left = now if count == 1 else self.left
+            if now <= self.tolerance:
+                return x, count
+            if now > 0.3 * before:
+                break
+            before = now
+            x = x + near(rest, min(1e-2, 0.1 * self.tolerance / now))
+        shape = right.shape
+        change, used, good = gmres(
+            lambda v: apply(v.reshape(shape)).ravel(), rest.ravel(), lambda v: near(v.reshape(shape), 1e-3).ravel(),
+            tolerance=self.tolerance / now, restart=12, most=120,
+        )  # fmt: skip
+        if not good:
+            raise ConvergenceError("adjoint", got="no solution of a transposed stage", hint="use a smaller rtol, or a finer step")
+        return x + change.reshape(shape), count + used

@@ -30,8 +30,9 @@ class Tape:
     """Record the steps of a run and give them back from the last to the first.
 
     While all stages fit into the budget they are kept. Beyond that only every k-th start of a step stays (a checkpoint), k
-    doubling as the run grows: going back, the steps between two checkpoints are run once more. With N steps this holds about
-    ``2 sqrt(N)`` states for one extra run, the square-root scheme of Griewank (1992, doi:10.1080/10556789208805505).
+    doubling as the run grows: going back, the steps between two checkpoints are run once more. That is one extra run, for states
+    that grow by the square root of the number of steps where the budget is too small (Griewank 1992,
+    doi:10.1080/10556789208805505).
 
     Parameters
     ----------

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from krogh.transport.adjoint.laws import constants, pull_law
-from krogh.transport.adjoint.system import Coefficients, Pulled, add, refine
+from krogh.transport.adjoint.system import Coefficients, Pulled, Refinement, add
 from krogh.transport.block.kernels import pull_bulk
 from krogh.transport.block.laws import invert_faces
 from krogh.transport.block.model import BLOOD, BlockModel, ReactionTerm
 from krogh.transport.block.system import BlockSystem
-from krogh.transport.block.transposed import solve_transposed
+from krogh.transport.block.transposed import Transposed
 
 __all__ = ["BlockAdjoint", "block_coefficients"]
 
@@ -131,11 +131,10 @@ class _Point:
     def solve(self, gh: float, right: np.ndarray) -> np.ndarray:
         """Return ``(C + gh L)^-T right`` (1, S, N)."""
         capacity = self.system.capacity
-        found, products = refine(
-            lambda w: capacity * w + gh * self.product(w), right, lambda y: solve_transposed(self, gh, y),
-            tolerance=self.owner.tolerance,
-        )  # fmt: skip
-        if products > 6:
+        found, solves = self.owner.refinement.solve(
+            lambda w: capacity * w + gh * self.product(w), right, Transposed(self, gh).solve
+        )
+        if solves > 5:
             self.system.refresh()
         return found
 
@@ -208,7 +207,7 @@ class BlockAdjoint:
         self.media = {name: (p[:, None] * model.faces + planes).ravel() for name, p in model.media.items()}
         #: Fluxes of the last state that was looked at: where the next one starts from.
         self.flux = np.zeros((system.laws.count, system.shape[1], model.faces))
-        self.tolerance = max(1e-11, min(1e-8, 0.1 * system.tolerance))
+        self.refinement = Refinement(max(1e-11, system.tolerance))
 
     def range_of(self, term: ReactionTerm) -> slice:
         """Return the planes of a reaction."""

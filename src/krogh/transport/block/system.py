@@ -100,7 +100,7 @@ class BlockSystem:
         flux, right = known.flux, self.planes_of(r)
         iterations = products = 0
         for _ in range(_MOST_PASSES):
-            planes, slopes = self._factor(gh, u)
+            planes, slopes = self.factor(gh, u)
             uptake = self.flows.uptake(u, slopes)
             residual = self.flows.residual(u, right, gh, c, flux, uptake)
             u, flux, values, result = self._pass(planes, slopes, residual, u, flux, c)
@@ -120,7 +120,7 @@ class BlockSystem:
         """Return one linear solve, loose on the membranes."""
         known = self._known if self._known is not None and self._known.u is u else self._fluxes(u, blood[0])
         state = self.planes_of(u)
-        planes, slopes = self._factor(gh, state)
+        planes, slopes = self.factor(gh, state)
         rest = self.planes_of(error).copy()
         right = self.flows.fold_leaves(rest, gh, slopes)
         modes, change = planes.inward(right)
@@ -160,7 +160,7 @@ class BlockSystem:
         self._known = _Known(u, flux, values)
         return self._known
 
-    def _factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
+    def factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
         """Return the factors for gh, and the mean slopes of the reactions that are in them."""
         held = self._factors.get(gh)
         if held is None:

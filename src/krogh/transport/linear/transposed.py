@@ -25,9 +25,10 @@ class TransposedSolver(Protocol):
     exact: bool
 
     def solve(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray
-    ) -> np.ndarray:
-        """Return ``(C + gh L)^-T right``, shape (1, S, N)."""
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray,
+        tolerance: float,
+    ) -> np.ndarray:  # fmt: skip
+        """Return ``(C + gh L)^-T right``, shape (1, S, N), to a relative tolerance where it iterates."""
         ...
 
     def refresh(self) -> None:
@@ -71,8 +72,9 @@ class _Chain:
         """Do nothing: nothing is kept."""
 
     def solve(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray,
+        tolerance: float,
+    ) -> np.ndarray:  # fmt: skip
         """Return the solution."""
         out = np.empty_like(right)
         edge = 1 if slopes.coupled else 2
@@ -108,8 +110,9 @@ class _Sparse:
         self._factors.clear()
 
     def solve(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray,
+        tolerance: float,
+    ) -> np.ndarray:  # fmt: skip
         """Return the solution, with the slopes that the factor was made of."""
         key = (gh, id(capacity))
         factor = self._factors.get(key)
@@ -136,10 +139,11 @@ class _Embedded:
         self._solver.refresh()
 
     def solve(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, slopes: Slopes, right: np.ndarray,
+        tolerance: float,
+    ) -> np.ndarray:  # fmt: skip
         """Return the solution, with the slopes that the factor was made of."""
-        return self._solver.solve(capacity, gh, u, blood, right, tolerance=1e-11, transposed=True)
+        return self._solver.solve(capacity, gh, u, blood, right, tolerance=tolerance, transposed=True)
 
 
 #: structure of the graph -> solver
