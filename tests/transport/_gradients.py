@@ -102,9 +102,7 @@ def block(theta, barrier=one_species):
     y, z = uniform_axis(2e-5, 3), uniform_axis(1.5e-5, 4)
     whole = _patched(barrier(theta), y, z)
     blood = TwoDoses(theta[-1], shape=(1, len(whole.species)))
-    return BlockProblem(
-        whole, blood, 90.0, y, z, cells=12, lumen=Lumen(1.5e-6, 2.0, 1e-10), fu_plasma=0.5 * theta[-1]
-    )
+    return BlockProblem(whole, blood, 90.0, y, z, cells=12, lumen=Lumen(1.5e-6, 2.0, 1e-10), fu_plasma=0.5 * theta[-1])
 
 
 def block_pair(theta):
@@ -138,9 +136,7 @@ _TISSUE = Tissue.around(_FLOW.vessels.points_m, 5, margin_m=5e-6)
 
 
 def network(theta):
-    return NetworkProblem(
-        one_species(theta, basement=True), TwoDoses(theta[-1]), 90.0, _FLOW, _TISSUE, fu_plasma=0.5 * theta[-1]
-    )
+    return NetworkProblem(one_species(theta, basement=True), TwoDoses(theta[-1]), 90.0, _FLOW, _TISSUE, fu_plasma=0.5 * theta[-1])
 
 
 GEOMETRIES = {
@@ -177,9 +173,7 @@ def disagreement(build, theta, metrics, rng):
     steps = steps_of(build, theta)
     direction = theta * rng.normal(size=theta.size)
     with torch.no_grad():
-        ends = [
-            differentiable_run(build, torch.tensor(theta + s * 3e-5 * direction), steps_s=steps, rtol=1e-10) for s in (1, -1)
-        ]
+        ends = [differentiable_run(build, torch.tensor(theta + s * 3e-5 * direction), steps_s=steps, rtol=1e-10) for s in (1, -1)]
     found = {}
     for name in metrics:
         _, slope = gradient(build, theta, steps, METRICS[name])

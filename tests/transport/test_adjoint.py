@@ -107,7 +107,8 @@ def test_a_torch_model_in_front_of_the_run_gets_its_gradient():
 
 
 LAWS = [
-    Passive(1e-7, 0.9, 0.7), Paracellular(2e-9), Efflux(3e-8, 0.3, 0.5), Carrier(2e-8, np.array([[[0.5], [0.2], [np.inf]]]), 1.0, 0.2),
+    Passive(1e-7, 0.9, 0.7), Paracellular(2e-9), Efflux(3e-8, 0.3, 0.5),
+    Carrier(2e-8, np.array([[[0.5], [0.2], [np.inf]]]), 1.0, 0.2),
     ReceptorTranscytosis(1e-3, 1e-9, 0.4, 0.5, 0.6, 0.4, 0.1, 0.2), AdsorptiveTranscytosis(1e-3, 1e-9, 0.4, 1e-9),
     Patterned(Efflux(3e-8, 0.3), np.linspace(0.0, 2.0, 5).reshape(1, 1, 5)),
 ]  # fmt: skip

@@ -1,8 +1,10 @@
-"""Run ``krogh gradient``: what does the result depend on, and how much?"""
+"""Run ``krogh gradient``: on which number of the problem a result depends, and how much."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,22 +52,26 @@ def gradient(
     from krogh.runs.simulate import plan
 
     folder = config.parent if config else Path()
-    maps = read_maps((p.file for p in settings.block.patterns), folder)
+    maps = read_maps(settings.block, folder)
     vessels = find_network(settings.network.nodes, settings.network.segments, folder)
     found = []
     cases = plan(settings, maps=maps, vessels=vessels)
     with options.progress([case.labels[0] for case in cases], quiet=quiet or json_) as show:
         for case in cases:
             label = case.labels[0]
-            found.append(
-                run(case, settings, metric=of, medium=medium, compound=product, progress=lambda x, n=label: show(n, 0.5 * x**0.15))
-            )
+            # steps grow from microseconds to minutes; the way back takes about as long as the way there
+            report = partial(_forward, show, label)
+            found.append(run(case, settings, metric=of, medium=medium, compound=product, progress=report))
             show(label, 1.0)
     if json_:
         typer.echo(json.dumps({"gradients": [_record(r) for r in found], "notice": "not for diagnosis or dosing"}, indent=2))
         return
     for result in found:
         _print(result, top)
+
+
+def _forward(show: Callable[[str, float], None], label: str, share: float) -> None:
+    show(label, 0.5 * share**0.15)
 
 
 def _record(result: GradientResult) -> dict[str, object]:

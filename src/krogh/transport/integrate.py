@@ -92,9 +92,7 @@ def integrate(
         )
     if step_s is not None and not (math.isfinite(step_s) and step_s > 0):
         raise InputError("step", got=f"{step_s} s", expected="a finite time > 0 s")
-    return _Marcher(system, blood, table, rtol, step_s, reduce or (lambda u: u), observe, progress, record).run(
-        start, t_end_s
-    )
+    return _Marcher(system, blood, table, rtol, step_s, reduce or (lambda u: u), observe, progress, record).run(start, t_end_s)
 
 
 class _Marcher:
@@ -159,9 +157,7 @@ class _Marcher:
 
     def _attempt(self, t: float, h: float, u: np.ndarray, first: Start, at_event: bool) -> tuple[Step | None, float]:
         """Return a step and its error over the tolerance; accept it where that is <= 1."""
-        step = run_stages(
-            self.system, self.blood, self.table, t, h, u, first, at_event=at_event, stats=self.out.stats
-        )
+        step = run_stages(self.system, self.blood, self.table, t, h, u, first, at_event=at_event, stats=self.out.stats)
         if step is None:
             return None, math.inf
         if self.fixed is not None:

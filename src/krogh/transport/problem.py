@@ -62,8 +62,8 @@ class Problem:
             return path_graph(self.barrier, self.mesh)
         return cylinder_graph(self.barrier, self.mesh, self.capillary, self.cells_along, self.fu_plasma)
 
-    def system(self, rtol: float = 1e-4) -> GraphSystem:
-        """Return what the steppers step; `rtol` is for geometries that iterate."""
+    def system(self, tolerance: float = 1e-7) -> GraphSystem:
+        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
         return GraphSystem(Operator(self.graph()))
 
     def coefficients(self) -> dict[str, np.ndarray]:

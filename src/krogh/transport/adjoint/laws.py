@@ -56,10 +56,9 @@ def pull_law(
         bound = np.isfinite(value)  # an infinite constant (no binding) stays infinite
         h = _STEP * max(float(np.abs(value[bound]).max(initial=0.0)), 1e-30)
         several = value.ndim >= 2 and value.shape[1] > 1
-        for s in range(value.shape[1]) if several else [slice(None)]:  # a species may change the flux of another
-            moved = np.where(bound, value, _ENDLESS).astype(complex)
-            place = (slice(None), s) if several else ...
-            moved[place] += 1j * h * bound[place]
+        for s in range(value.shape[1] if several else 1):  # a species may change the flux of another
+            own = bound & (np.arange(value.shape[1]).reshape(1, -1, *[1] * (value.ndim - 2)) == s) if several else bound
+            moved = np.where(bound, value, _ENDLESS) + 1j * h * own
             inward, outward, _, _ = with_constant(law, name, moved).flux(u_blood, u_brain)
             slope = np.imag(inward - outward) / h * weight
             if several:

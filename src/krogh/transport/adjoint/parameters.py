@@ -135,8 +135,9 @@ def _walk(problem: Any, factors: Mapping[str, float]) -> tuple[Any, dict[str, fl
 def parameters(problem: Any) -> dict[str, float]:
     """Return the name and value of every number that a problem's metrics can be differentiated by.
 
-    A name says where, what and in which unit: ``luminal passive permeability_m_s``, ``interstitium diffusivity_m2_s``, ``fu_plasma``
-    (free drug at the same total). With several species it starts with the species. What is zero or endless is not listed.
+    A name says where, what and in which unit: ``luminal passive permeability_m_s``, ``interstitium diffusivity_m2_s``,
+    ``fu_plasma`` (free drug at the same total). What differs between species starts with the species. What is zero or endless is
+    not listed.
 
     Parameters
     ----------

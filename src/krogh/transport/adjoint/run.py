@@ -36,8 +36,8 @@ class Differentiable(Protocol):
         """Return the duration [s]."""
         ...
 
-    def system(self, rtol: float) -> System:
-        """Return the problem in space, for steps of this tolerance."""
+    def system(self, tolerance: float) -> System:
+        """Return the problem in space; `tolerance` is that of its inner iterations."""
         ...
 
     def coefficients(self) -> Coefficients:
@@ -110,7 +110,7 @@ class _Recording:
     ) -> None:  # fmt: skip
         self.build, self.theta = build, theta
         problem = self.problem = build(theta)
-        self.system = problem.system(rtol)
+        self.system = problem.system(max(1e-12, min(1e-6, 1e-2 * rtol)))
         if self.system.shape[0] != 1:
             raise InputError("adjoint", got=f"a batch of {self.system.shape[0]}", expected="one problem at a time")
         self.adjoint = self.system.adjoint()

@@ -18,7 +18,7 @@ __all__ = ["Mark", "Tape", "fresh_start"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Place one step in time; `fresh`: F at its start was evaluated anew (at the start and after a dose), `hit`: a dose ends it."""
+    """Place one step in time; `fresh`: F at its start was evaluated anew (first step, after a dose); `hit`: a dose ends it."""
 
     t_s: float
     h_s: float
@@ -119,7 +119,7 @@ class Tape:
 
     def _run(self, first: int, stop: int, u: np.ndarray, rate: np.ndarray) -> list[Step]:
         start: Start = (rate, np.zeros(0))
-        found = []
+        found: list[Step] = []
         for mark in self.marks[first:stop]:
             if found:
                 u, start = found[-1].landed, found[-1].start

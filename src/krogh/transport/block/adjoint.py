@@ -50,9 +50,8 @@ class _Point:
     def inner(self) -> np.ndarray:
         """Return ``I - d(law)/d(flux)`` on every face (F, K S, K S), the half cells behind the ports in it."""
         laws = self.system.laws
-        weight = self.system.model.port_half[:, :, None] * laws.sides[:, None, :]
         size = laws.count * self.u.shape[0]
-        return np.eye(size)[None] - laws.matrix(self.values, weight)
+        return np.eye(size)[None] - laws.matrix(self.values, laws.own_weight)
 
     @cached_property
     def _inverse(self) -> np.ndarray:
@@ -165,7 +164,7 @@ class _Point:
 
     def _pull_bulk(self, w: np.ndarray, wanted: frozenset[str]) -> tuple[Coefficients, np.ndarray]:
         """Return what the coefficients of the layers get, and the area-weighted sums of w over planes (S, nx)."""
-        system, model = self.system, self.system.model
+        model = self.system.model
         nx, ny, nz = model.grid
         s_count = w.shape[0]
         link, lateral, both, sums = (np.zeros((s_count, nx)) for _ in range(4))

@@ -19,8 +19,8 @@ __all__ = ["Transposed"]
 class Transposed:
     r"""Solve ``(C + gh L)^T x = right`` at one state, reactions by the mean slopes that are in the factors.
 
-    With T the bulk and the reference part R of the laws, E what leaves and enters by a flux, and the laws ``G q + (G R - J) P x = 0``
-    for what is left of the fluxes (J their slopes by the traces, G = 1 - J half cells), the transpose is
+    With T the bulk and the reference part R of the laws, E what leaves and enters by a flux, and the laws
+    ``G q + (G R - J) P x = 0`` for what is left of the fluxes (J: slopes by the traces, G = 1 - J half cells), the transpose is
 
         T^T x + P^T (G R - J)^T mu = right,    G^T mu = gh E^T x.
 

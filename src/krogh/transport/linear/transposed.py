@@ -89,9 +89,7 @@ class _Chain:
         if slopes.coupled:
             coupled_chain_newton_step(capacity, gh, sh, st, self._tail, self._head, self._n_chain, node, right, out)
         else:
-            chain_newton_step(
-                capacity[0], gh, sh[0], st[0], self._tail, self._head, self._n_chain, node[0], right[0], out[0]
-            )
+            chain_newton_step(capacity[0], gh, sh[0], st[0], self._tail, self._head, self._n_chain, node[0], right[0], out[0])
         return out
 
 

@@ -59,13 +59,12 @@ class NetworkProblem:
         layers = self.barrier.layers
         return Mesh(np.array([layer.thickness_m for layer in layers]), np.arange(len(layers)))
 
-
     def graph(self) -> Graph:
         """Return the assembled problem in space."""
         return network_graph(self.barrier, self.flow, self.tissue, self.fu_plasma)
 
-    def system(self, rtol: float = 1e-4) -> GraphSystem:
-        """Return what the steppers step; `rtol` is for geometries that iterate."""
+    def system(self, tolerance: float = 1e-7) -> GraphSystem:
+        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
         return GraphSystem(Operator(self.graph()))
 
     def coefficients(self) -> dict[str, np.ndarray]:
