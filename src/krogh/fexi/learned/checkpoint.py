@@ -165,7 +165,7 @@ class Checkpoint:
         low, high = self.snr
         if not 0.95 * low <= median <= 1.05 * high:
             raise InputError(
-                "weights", got=f"a scan with SNR {median:.3g} (median)", 
+                "weights", got=f"a scan with SNR {median:.3g} (median)",
                 expected=f"{low:.3g} to {high:.3g}, for which it was trained",
                 hint=f"train one with --snr {min(low, 0.7 * median):.2g}:{max(high, 1.4 * median):.2g}",
             )  # fmt: skip

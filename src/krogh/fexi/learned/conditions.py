@@ -72,7 +72,8 @@ class Conditions:
         low, high = np.log(self.snr)
         level = np.repeat(np.exp(rng.uniform(low, high, (n, 1))), self.protocol.n_series, axis=1)
         if not self.known:
-            ratio = np.exp(rng.uniform(*np.log(S0_RATIO), size=level.shape))
+            low, high = np.log(S0_RATIO)
+            ratio = np.exp(rng.uniform(low, high, level.shape))
             ratio[:, unfiltered_series(self.protocol)] = 1.0
             level = level * ratio
         clean = level[:, self.protocol.series_index] * self.model.shape(theta, self.protocol)
