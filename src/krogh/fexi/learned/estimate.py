@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from scipy.stats import chi2
 from krogh.fexi.interface import Estimate, Flag
 from krogh.fexi.learned.posterior import QUANTILES, Posterior
 from krogh.fexi.learned.scan import Scan
-from krogh.fexi.learned.scan_prior import ScanPrior
 
 __all__ = ["assemble_posterior", "s0_and_squares"]
 
@@ -35,10 +34,10 @@ def s0_and_squares(scan: Scan, theta: FloatArray) -> tuple[FloatArray, FloatArra
 def assemble_posterior(
     scan: Scan,
     parts: Iterable[tuple[NDArray[np.intp], Posterior]],
-    priors: Mapping[int, ScanPrior],
+    n_par: int,
     name: str,
     extra: dict[str, Any],
-    notes: tuple[str, ...] = (),
+    notes: tuple[str, ...],
     *,
     snr_limit: float,
 ) -> Estimate:
@@ -47,17 +46,7 @@ def assemble_posterior(
     ``extra["odd"]`` [voxel] is True where the residual at the posterior mean is larger than noise makes it in one of a million
     voxels: such a voxel is unlike anything that the model can be.
     """
-    n, n_par = scan.signals.shape[0], len(scan.model.parameter_names)
-    converged = all(p.converged for p in priors.values())
-    notes = (*scan.notes, *notes)
-    if not converged:
-        notes = (*notes, "the search for the prior of the scan ended before its maximum")
-    known: dict[str, Any] = {
-        "priors": {k: p.best for k, p in priors.items()},
-        "predictives": {k: p.predictive for k, p in priors.items()},
-    }
-    first = next(iter(priors.values()))
-    known |= {"prior": first.best, "predictive": first.predictive, "converged": converged}
+    n = scan.signals.shape[0]
     mean, sd = np.full((n, n_par), np.nan), np.full((n, n_par), np.nan)
     quantiles, log_evidence = np.full((n, n_par, len(QUANTILES)), np.nan), np.full(n, np.nan)
     rank: FloatArray | None = None
@@ -91,13 +80,5 @@ def assemble_posterior(
         interval={p: (quantiles[:, j, 0].copy(), quantiles[:, j, -1].copy()) for j, p in enumerate(names)},
         noise_sd=scan.noise,
         notes=notes,
-        extra={
-            **known,
-            **extra,
-            "quantiles": quantiles,
-            "levels": QUANTILES,
-            "log_evidence": log_evidence,
-            "odd": odd,
-            "rank": rank,
-        },
+        extra={**extra, "quantiles": quantiles, "levels": QUANTILES, "log_evidence": log_evidence, "odd": odd, "rank": rank},
     )
