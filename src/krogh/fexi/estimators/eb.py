@@ -16,7 +16,7 @@ from krogh.fexi.learned.dictionary import Dictionary
 from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.posterior import posterior
 from krogh.fexi.learned.scan import prepare_scan
-from krogh.fexi.learned.scan_prior import PriorChoice, group_rows, scan_priors
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, scan_priors
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
@@ -95,7 +95,9 @@ def fit(
     ]  # fmt: skip
     if progress is not None:
         progress(signals.shape[0], signals.shape[0])
-    return assemble_posterior(scan, parts, priors, "eb", {"grid": chosen}, snr_limit=snr_limit)
+    extra, notes = facts(priors)
+    n_par = len(model.parameter_names)
+    return assemble_posterior(scan, parts, n_par, "eb", {**extra, "grid": chosen}, (*scan.notes, *notes), snr_limit=snr_limit)
 
 
 def prepare(

@@ -17,7 +17,7 @@ from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.scan import Scan, prepare_scan
-from krogh.fexi.learned.scan_prior import PriorChoice, group_rows, reduced, scan_priors
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, reduced, scan_priors
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
@@ -102,10 +102,12 @@ def fit(
             threads=threads, progress=progress,
         )  # fmt: skip
         parts.append((rows, found))
-    few = int((effective < _FEW).sum())
-    notes = (f"{few} voxel(s) have fewer than {_FEW:g} effective samples: unlike what the network was trained on",) if few else ()
-    priors = {label: trained[label].prior for label in groups}
-    made = assemble_posterior(scan, parts, priors, "hbayes", {"trained": trained}, notes, snr_limit=snr_limit)
+    extra, notes = facts({label: trained[label].prior for label in groups})
+    notes = (*scan.notes, *notes)
+    if few := int((effective < _FEW).sum()):
+        notes = (*notes, f"{few} voxel(s) have fewer than {_FEW:g} effective samples: unlike what the network was trained on")
+    n_par = len(model.parameter_names)
+    made = assemble_posterior(scan, parts, n_par, "hbayes", {**extra, "trained": trained}, notes, snr_limit=snr_limit)
     return dataclasses.replace(made, extra={**made.extra, "effective": effective})
 
 

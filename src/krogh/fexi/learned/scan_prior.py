@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,17 +30,7 @@ from krogh.fexi.learned.prior import MixturePrior, to_u, uniform_prior
 from krogh.fexi.learned.scan import Scan
 from krogh.fexi.learned.start import learn_prior
 
-__all__ = [
-    "LEARN_VOXELS",
-    "PriorChoice",
-    "ScanPrior",
-    "average",
-    "group_rows",
-    "predictive",
-    "reduced",
-    "scan_prior",
-    "scan_priors",
-]
+__all__ = ["PriorChoice", "ScanPrior", "average", "facts", "group_rows", "predictive", "reduced", "scan_prior", "scan_priors"]
 
 FloatArray = NDArray[np.float64]
 #: What a user may give as prior: a name, a mixture, or one mixture per tissue label.
@@ -55,6 +46,16 @@ class ScanPrior:
     best: MixturePrior
     predictive: MixturePrior
     converged: bool
+
+
+def facts(priors: Mapping[int, ScanPrior]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what an estimate tells of the priors of its tissues: entries of ``extra``, and notes."""
+    first, converged = next(iter(priors.values())), all(p.converged for p in priors.values())
+    extra = {
+        "priors": {k: p.best for k, p in priors.items()}, "prior": first.best, "converged": converged,
+        "predictives": {k: p.predictive for k, p in priors.items()}, "predictive": first.predictive,
+    }  # fmt: skip
+    return extra, () if converged else ("the search for the prior of the scan ended before its maximum",)
 
 
 def average(priors: list[MixturePrior], share: ArrayLike | None = None) -> MixturePrior:
