@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from krogh.app.jobs import Step, add_job
 from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say, table
 from krogh.app.pages.measure_result import show_result
 from krogh.app.pages.uploads import upload
-from krogh.app.pages.watching import asked, watch
+from krogh.app.pages.watching import asked, split
 from krogh.app.workspace import Place, Workspace
 from krogh.errors import InputError, KroghError
 from krogh.report.page import Table
@@ -147,11 +148,8 @@ def register(workspace: Workspace, largest_upload: int) -> None:
         job = asked(me, request.query_params.get("run"))
         with frame(me, "/measure"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How fast does water cross the barrier?</h1>", sanitize=False)
-            with ui.element("div").classes("krogh-split"):
-                with ui.column().classes("gap-4 w-full"):
-                    _form(me, dict(job.about.get("form", {})) if job else {}, largest_upload)
-                with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    watch(me, job, _EMPTY, show_result)
+            before = dict(job.about.get("form", {})) if job else {}
+            split(me, "/measure", job, _EMPTY, show_result, lambda follow: _form(me, before, largest_upload, follow))
 
 
 def _phantoms() -> dict[str, str]:
@@ -164,7 +162,7 @@ def _phantoms() -> dict[str, str]:
     return {"shapes": "geometric head", "brain": "digital brain"}
 
 
-def _form(me: Here, before: dict[str, Any], largest: int) -> None:
+def _form(me: Here, before: dict[str, Any], largest: int, follow: Callable[[str], None]) -> None:
     from krogh.fexi.estimators import ESTIMATORS
     from krogh.fexi.models import MODELS
     from krogh.fexi.presets import PRESETS
@@ -218,9 +216,10 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
             run_id = await apart(_start, me.place, dict(form), dict(files))
         except (KroghError, ValueError, TypeError) as error:
             say(error)
-            button.enable()
             return
-        ui.navigate.to(f"/measure?run={run_id}")
+        finally:
+            button.enable()
+        follow(run_id)
 
     button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
 
