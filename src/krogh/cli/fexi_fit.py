@@ -72,7 +72,7 @@ def fit(
 
     check_output(out, overwrite=overwrite)
     plan = read_protocol(protocol)
-    tissue = _model(model, bound or [], fix or [], relax or [])
+    tissue = model_of_words(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
@@ -120,7 +120,8 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
         raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
 
 
-def _model(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
+def model_of_words(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
+    """Return the model that ``--model``, ``--bound``, ``--fix`` and ``--relax`` describe."""
     from krogh.fexi.models import get_model
     from krogh.runs.fexi_parameters import shown_by_name
     from krogh.units import parse_quantity
