@@ -188,10 +188,10 @@ def curve_figure(folder: Path, result: Path, voxel: int, *, dark: bool = False) 
 
 
 def _model(config: Mapping[str, Any]) -> SignalModel:
-    from krogh.cli.fexi_fit import model_of_words
+    from krogh.cli.fexi_model import tissue_model
 
     words = [[str(w) for w in config.get(key) or []] for key in ("bound", "fix", "relax")]
-    return model_of_words(str(config.get("model", "axr")), *words)
+    return tissue_model(str(config.get("model", "axr")), *words)
 
 
 def _words(curve: VoxelCurve) -> str:
