@@ -56,10 +56,9 @@ def test_real_drugs_behave():
 
 def test_what_is_formed_in_neurons_alone_can_start_from_nothing():
     """Far from the blood a product grows with a power of time: no step has a relative error of it that is small."""
-    config = build_config({}, (), {"compounds": ["levodopa"], "duration": "1 h", "cells": 40})
-    whole = run_case(plan(config)[0], config)
-    config = build_config(config.model_dump(), ["levodopa.AADC.endothelium.rate=0 1/min"])
-    alone = run_case(plan(config)[0], config)
+    settings = {"duration": "1 h", "cells": 40}
+    whole = krogh.simulate("levodopa", **settings).groups[0]
+    alone = krogh.simulate("levodopa", compound={"levodopa": {"AADC.endothelium.rate": "0 1/min"}}, **settings).groups[0]
     assert alone.metrics[1].auc_neuron == pytest.approx(whole.metrics[1].auc_neuron, rel=0.02)
     assert 0 < alone.metrics[1].auc_interstitium < whole.metrics[1].auc_interstitium
     assert alone.metrics[0].kp_uu == pytest.approx(whole.metrics[0].kp_uu, rel=0.01)
