@@ -6,7 +6,9 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "fexi", "report", "cite", "app")
+COMMANDS = (
+    "simulate", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "infer", "fexi", "report", "cite", "app",
+)  # fmt: skip
 
 
 def register_commands(app: typer.Typer) -> None:

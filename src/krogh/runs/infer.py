@@ -1,0 +1,258 @@
+"""Infer parameters of a compound from observations: data in, estimates with intervals and everything to judge them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from krogh.compounds import Compound
+from krogh.errors import InputError
+from krogh.inference.bands import Band, draw_bands, normal_draws
+from krogh.inference.experiment import Experiment, Reader, predictor, without_products
+from krogh.inference.fit import Fit, fit
+from krogh.inference.identify import Identifiability, identify
+from krogh.inference.observations import Observations
+from krogh.inference.parameters import Parameter, Subject, find_parameter
+from krogh.inference.profile import Profile, profile
+from krogh.inference.target import Target
+from krogh.runs.config import SimulateConfig
+from krogh.runs.simulate import plan
+
+__all__ = ["Inference", "build_experiment", "build_target", "infer"]
+
+_DRAWS = 64
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Hold a finished inference; log-parameters inside, natural units through :attr:`estimate`, :attr:`low` and :attr:`high`.
+
+    Attributes
+    ----------
+    parameters : tuple of Parameter
+        What was free.
+    data, experiments, target
+        What was fitted.
+    fit, profiles, identifiability
+        What was found.
+    draws : array (R, P)
+        Log-parameters of the bands.
+    bands : tuple of Band
+        Curves with their uncertainty.
+    level : float
+        Of the intervals.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    compound: str
+    parameters: tuple[Parameter, ...]
+    data: Observations
+    experiments: Mapping[str, Experiment]
+    target: Target
+    fit: Fit
+    profiles: tuple[Profile, ...]
+    identifiability: Identifiability
+    draws: np.ndarray
+    bands: tuple[Band, ...]
+    level: float
+    notes: tuple[str, ...]
+
+    @property
+    def estimate(self) -> np.ndarray:
+        """Return the most probable values (P,), SI."""
+        return np.exp(self.fit.x)
+
+    @property
+    def low(self) -> np.ndarray:
+        """Return the lower ends of the profile intervals (P,), 0 where open."""
+        return np.exp([p.low for p in self.profiles])
+
+    @property
+    def high(self) -> np.ndarray:
+        """Return the upper ends (P,), inf where open."""
+        return np.exp([p.high for p in self.profiles])
+
+    @property
+    def unheld(self) -> tuple[str, ...]:
+        """Return the names of the parameters that the data do not hold."""
+        return tuple(p.name for p, held in zip(self.parameters, self.identifiability.held, strict=True) if not held)
+
+
+def build_experiment(
+    name: str,
+    config: SimulateConfig,
+    *,
+    own: Mapping[str, Compound] | None = None,
+    plasma: Curve | None = None,
+    readers: Mapping[str, Reader] | None = None,
+) -> Experiment:
+    """Return the dosing that the settings of a simulation describe.
+
+    Raises
+    ------
+    InputError
+        If they ask for more than one compound or another geometry than the slab.
+    """
+    if len(config.compounds) != 1:
+        raise InputError("compounds", got=f"{len(config.compounds)}", expected="one")
+    if config.geometry != "slab":
+        raise InputError("geometry", got=config.geometry, expected="slab")
+    case = plan(config, own=own, plasma=plasma)[0]
+    subject = Subject(case.members[0].compound, case.physiology, case.state, config.permeability_method)
+    dose = case.doses[0]
+    given: Any = plasma if dose is None else dose
+    return Experiment(
+        name, without_products(subject), given, cells=config.cells, rtol=config.rtol, solver=config.solver, tol=config.tol,
+        seed=config.seed, readers=readers or {},
+    )  # fmt: skip
+
+
+def build_target(
+    experiments: Mapping[str, Experiment],
+    data: Observations,
+    free: Sequence[str],
+    *,
+    priors: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> tuple[tuple[Parameter, ...], Target, np.ndarray]:
+    """Return the parameters, what is minimised, and where to start.
+
+    Parameters
+    ----------
+    experiments, data
+        Dosings by name, and what was measured.
+    free : sequence of str
+        Names of the unknowns.
+    priors : mapping, optional
+        Name -> (median, SD of the logarithm), SI.
+    bounds : mapping, optional
+        Name -> (low, high), SI.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, twice there, or has a prior or bounds without being free.
+    """
+    subject = next(iter(experiments.values())).subject
+    parameters = [find_parameter(name.strip(), subject) for name in free]
+    names = [p.name for p in parameters]
+    twice = [n for n in names if names.count(n) > 1] or (["P and PS"] if {"P", "PS"} <= set(names) else [])
+    if not names or twice:
+        raise InputError(
+            "--free", got=f"{twice[0]} together" if twice else "nothing", expected="different parameters, e.g. P,Vmax"
+        )
+    keyed = {p.name.lower(): i for i, p in enumerate(parameters)}
+    for option, table in (("--prior", priors or {}), ("--bounds", bounds or {})):
+        for name, (a, b) in table.items():
+            if name.lower() not in keyed:
+                raise InputError(option, got=f"'{name}'", expected="a free parameter: " + ", ".join(names))
+            i = keyed[name.lower()]
+            changed: dict[str, Any] = {"prior": (a, b)} if option == "--prior" else {"low": a, "high": b}
+            parameters[i] = replace(parameters[i], **changed)
+    center = np.log([p.prior[0] if p.prior else p.nominal for p in parameters])
+    precision = np.diag([p.prior[1] ** -2 if p.prior else 0.0 for p in parameters])
+    low, high = (np.log([getattr(p, k) for p in parameters]) for k in ("low", "high"))
+    step = 1e-3 if all(e.solver == "fv" for e in experiments.values()) else 1e-2
+    target = Target(tuple(names), predictor(experiments, parameters, data), data, low, high, center, precision, step)
+    return tuple(parameters), target, center
+
+
+def infer(
+    experiments: Mapping[str, Experiment],
+    data: Observations,
+    free: Sequence[str],
+    *,
+    priors: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    unheld: Literal["report", "fix"] = "report",
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Inference:
+    """Infer the parameters `free` and judge which of them the data hold.
+
+    Parameters
+    ----------
+    experiments, data, free, priors, bounds
+        See :func:`build_target`.
+    unheld : {"report", "fix"}
+        Leave parameters that the data do not hold in the result, marked; or fix them at the library's value one by one, the least
+        known first, and fit again.
+    level : float
+        Of the intervals.
+    seed : int
+        Of the scan of starting points and of the bands.
+    progress : callable, optional
+        Called with the share done.
+
+    Raises
+    ------
+    InputError, ConvergenceError
+        See :func:`build_target` and :func:`krogh.inference.fit.fit`.
+    """
+    tell = progress or (lambda share: None)
+    names, fixed = list(free), []
+    while True:
+        parameters, target, start = build_target(experiments, data, names, priors=priors, bounds=bounds)
+        found, lines = _fit_and_profile(target, start, level, seed, tell)
+        judged = identify(target, found, lines)
+        tell(0.8)
+        if unheld == "report" or judged.held.all() or len(names) == 1:
+            break
+        worst = int(np.argmax(np.where(judged.held, -1.0, found.sd)))
+        fixed.append(f"{parameters[worst].name} fixed at the library's value: {judged.verdict[worst]}")
+        names.pop(worst)
+    draws = normal_draws(target, found, _DRAWS, seed=seed)
+    bands = tuple(draw_bands(experiments, parameters, data, found.x, draws, seed=seed))
+    tell(1.0)
+    subject = next(iter(experiments.values())).subject
+    return Inference(
+        subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, draws, bands, level,
+        (*fixed, *_notes(found, judged, parameters, experiments)),
+    )  # fmt: skip
+
+
+def _fit_and_profile(
+    target: Target, start: np.ndarray, level: float, seed: int, tell: Callable[[float], None]
+) -> tuple[Fit, list[Profile]]:
+    """Return fit and profiles; where a profile finds a better point, fit again from there."""
+    scan = 32 if target.step < 5e-3 else 0
+    found = fit(target, start, scan=scan, seed=seed)
+    for _ in range(3):
+        tell(0.4)
+        lines = profile(target, found, level=level)
+        if lines[0].better is None:
+            break
+        found = fit(target, lines[0].better, scan=0)
+    return found, lines
+
+
+def _notes(
+    found: Fit, judged: Identifiability, parameters: Sequence[Parameter], experiments: Mapping[str, Experiment]
+) -> list[str]:
+    notes = []
+    if found.p_value < 0.01:
+        notes.append(
+            f"the data scatter more around the model than their errors say (chi2 {found.chi2:.0f} for {found.dof} degrees of "
+            f"freedom, p {found.p_value:.1g}): errors too small or model wrong; the intervals are too narrow"
+        )
+    if found.p_value > 0.999:
+        notes.append(f"the data scatter less than their errors say (chi2 {found.chi2:.2g} for {found.dof}): errors too large")
+    if found.slope_error > 1e-2:
+        notes.append(f"sensitivities are known to {100 * found.slope_error:.0f} % only: raise --cells or lower rtol")
+    pairs = [(i, j) for i in range(len(parameters)) for j in range(i)]
+    for i, j in pairs:
+        r = judged.correlation[i, j]
+        if abs(r) > 0.99 and judged.held[i] and judged.held[j]:
+            notes.append(f"{parameters[j].name} and {parameters[i].name} are hardly told apart (correlation {r:.3f})")
+    method = next(iter(experiments.values())).subject.compound
+    if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
+        p.name.endswith("Vmax") for p in parameters
+    ):
+        notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
+    return notes
