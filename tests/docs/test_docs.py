@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
 RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
+RUNNABLE["infer"] = DOCS / "how-to" / "infer.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
 RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen")}
@@ -28,6 +29,7 @@ _FILES = {
     "time [h],": "curve.csv",
     "z [nm],": "profile.csv",
     "name,smiles,": "molecules.csv",
+    "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
     "node,": "nodes.csv",

@@ -47,7 +47,7 @@ def by_volumes(theta, *, cells=64, rtol=1e-4):
     return found.medium("tissue", found.sample(TIMES))[..., 0].T
 
 
-def by_networks(theta, *, tol=1e-5):
+def by_networks(theta, *, tol=1e-4):
     rows = [pinn.solve(_problem(*row[:, None], 64), tol=tol) for row in theta]
     return np.array([r.medium("tissue", r.sample(TIMES))[:, 0, 0] for r in rows])
 

@@ -17,7 +17,7 @@ from krogh.units import parse_quantity
 
 __all__ = ["Settings", "read_settings"]
 
-_DEFAULTS = {"cells": 60, "rtol": 1e-5}
+_DEFAULTS = {"cells": 40, "rtol": 1e-4}
 Pair = tuple[float, float]
 
 

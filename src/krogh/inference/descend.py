@@ -20,8 +20,8 @@ _HOPELESS = 1e10
 #: Adaptive time steps change between evaluations and with them the objective, by about this much; a step that costs less is
 #: taken.
 _SLACK = 1e-5
-_NOISE = 1e-3
-_PATIENCE = 4
+_NOISE = 1e-2
+_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ class Experiment:
     name: str
     subject: Subject
     dose: Dose | tuple[np.ndarray, np.ndarray]
-    cells: int = 60
-    rtol: float = 1e-5
+    cells: int = 40
+    rtol: float = 1e-4
     solver: Literal["fv", "pinn"] = "fv"
     tol: float = 1e-4
     seed: int = 0

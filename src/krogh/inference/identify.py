@@ -78,7 +78,7 @@ def identify(target: Target, fit: Fit, profiles: Sequence[Profile]) -> Identifia
     alone = covariance(np.linalg.inv(fit.covariance) - target.precision)
     sd = np.sqrt(np.diag(alone))
     with_prior = np.diag(target.precision) > 0
-    by_prior = with_prior & (sd > 3.0 * fit.sd)
+    by_prior = with_prior & (sd > 2.0 * fit.sd)  # three quarters of the information are the prior's
     held = np.array([p.closed for p in profiles]) & ((fit.sd <= LARGEST_SD_HELD) | with_prior)
     verdicts = tuple(_verdict(p, h, b, s) for p, h, b, s in zip(profiles, held, by_prior, fit.sd, strict=True))
     found = [] if held.all() else _combinations(target, fit, profiles, held)

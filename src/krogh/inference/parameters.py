@@ -60,8 +60,8 @@ class Parameter:
         Key of :data:`krogh.units.DIMENSIONS`, and the unit in which it is shown.
     nominal : float
         The library's value, where the search starts.
-    low, high : float
-        Bounds.
+    low, high, hard : float, float, (bool, bool)
+        Bounds, and which of them are known limits.
     put : callable
         Returns a subject with a value of it.
     prior : (median, sd) or None
@@ -76,6 +76,7 @@ class Parameter:
     high: float
     put: Put
     prior: tuple[float, float] | None = None
+    hard: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ def find_parameter(name: str, subject: Subject) -> Parameter:
             hint=f"give one with --set {subject.compound.name}.KEY=VALUE",
         )  # fmt: skip
     return Parameter(
-        key, kind.dimension, kind.unit, nominal, nominal / _REACH, min(nominal * _REACH, kind.largest), kind.put
+        key, kind.dimension, kind.unit, nominal, nominal / _REACH, min(nominal * _REACH, kind.largest), kind.put,
+        hard=(False, nominal * _REACH >= kind.largest),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Profile the likelihood: how far each parameter can go while the others follow, and where the data stop it.
 
 The signed root ``r(psi) = sign(psi - best) sqrt(2 (l(psi) - l(best)))`` is nearly straight and nearly standard normal, so the
-ends of the 95 % interval are where it reaches -+1.96 (Raue 2009 doi:10.1093/bioinformatics/btp358). An end that reaches a bound
-first is open: the data do not stop the parameter on that side.
+ends of the 95 % interval are where it reaches -+1.96 (Raue 2009 doi:10.1093/bioinformatics/btp358). An end that reaches the
+reach of the search first, its own or that of another parameter, is open: the data do not stop the parameter on that side.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class _Side:
         self.width = abs(self.bound - fit.x[k])
         self.sd = min(max(float(fit.sd[k]), 1e-4), 1.0)
         self.distance, self.root, self.path = [0.0], [0.0], [fit.x]
-        self.end: float | None = np.inf if self.width < _ROOM else None
+        self.target, self.known = target, bool(target.hard is not None and target.hard[k, (sign + 1) // 2])
+        self.end: float | None = self.edge if self.width < _ROOM else None
         slope = fit.covariance[:, k] / fit.covariance[k, k]
         self.tangent = slope if fit.sd[k] < 10 else np.eye(fit.x.size)[k]
 
@@ -84,6 +85,11 @@ class _Side:
         return float(min(d[-1] + min(ahead, max(2 * d[-1], 0.3 * self.sd)), self.width))
 
     @property
+    def edge(self) -> float:
+        """Return the end where the bound is reached: there, if it is a known limit, else nowhere."""
+        return self.width if self.known else np.inf
+
+    @property
     def stop(self) -> float:
         """Return the distance to the end of the interval."""
         if self.end is not None:
@@ -100,8 +106,10 @@ class _Side:
             near = max(i for i in range(len(self.root)) if i != order and self.distance[i] < distance)
             steep = (root - self.root[near]) / (distance - self.distance[near])
             self.end = distance + (self.q - root) / steep if steep > 0 else distance
+            if np.any(self.target.leaning(x) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
+                self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
-            self.end = np.inf
+            self.end = self.edge
 
 
 def profile(target: Target, fit: Fit, which: Sequence[int] | None = None, *, level: float = 0.95) -> list[Profile]:

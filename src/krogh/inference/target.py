@@ -46,6 +46,8 @@ class Target:
         Normal prior of the log-parameters; a precision of 0 is a flat prior.
     step : float
         Difference of a log-parameter for the slopes (central): its square is their relative error.
+    hard : bool array (P, 2), optional
+        Which bounds, low and high, are known limits (a share is at most 1) and not just the reach of the search; none by default.
     """
 
     names: tuple[str, ...]
@@ -56,12 +58,19 @@ class Target:
     center: np.ndarray
     precision: np.ndarray
     step: float = 1e-3
+    hard: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse bounds that hold nothing."""
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise InputError(f"bounds of {name}", got=f"{np.exp(low):g} to {np.exp(high):g}", expected="0 < low < high")
+
+    def leaning(self, x: np.ndarray) -> np.ndarray:
+        """Return which log-parameters (..., P) lie on a bound that is no known limit."""
+        near = 1e-3
+        hard = np.zeros((self.size, 2), dtype=bool) if self.hard is None else self.hard
+        return np.asarray(((x <= self.low + near) & ~hard[:, 0]) | ((x >= self.high - near) & ~hard[:, 1]))
 
     @property
     def size(self) -> int:
@@ -117,13 +126,15 @@ class Target:
         forward = np.eye(self.size)
         forward[pivot] = weights
         names = (*self.names[:pivot], name, *self.names[pivot + 1 :])
+        # where the parts of the combination are along the line that leaves it alone is nobody's concern
+        hard = np.repeat((np.arange(self.size) != pivot)[:, None], 2, axis=1)
 
         def predict(theta: np.ndarray) -> np.ndarray:
             return self.predict(np.exp(np.log(theta) @ back.T))
 
         return replace(
             self, names=names, predict=predict, low=low, high=high, center=forward @ self.center,
-            precision=back.T @ self.precision @ back,
+            precision=back.T @ self.precision @ back, hard=hard,
         )  # fmt: skip
 
 

@@ -134,6 +134,7 @@ def _row(cells: list[str], line: int, path: Path, places: dict[str, int], factor
             f"{where}, value", got=f"'{held['value']}' without its limit", expected="a limit in the column lloq, or '<0.5'"
         )
     sd, own_cv = (0.0 if math.isnan(numbers[k]) else numbers[k] for k in ("sd", "cv"))
+    _check(where, time=numbers["time"], sd=sd, cv=own_cv)
     if not (sd > 0 or own_cv > 0):
         if cv is None:
             raise InputError(
@@ -141,7 +142,7 @@ def _row(cells: list[str], line: int, path: Path, places: dict[str, int], factor
             )
         own_cv = cv
     lloq = 0.0 if math.isnan(numbers["lloq"]) else numbers["lloq"]
-    _check(where, time=numbers["time"], sd=sd, cv=own_cv, lloq=lloq)
+    _check(where, lloq=lloq)
     return (held.get("dataset") or path.stem, matrix), [numbers["time"], measured, sd, own_cv, lloq, line]
 
 

@@ -152,14 +152,15 @@ def build_target(
             if name.lower() not in keyed:
                 raise InputError(option, got=f"'{name}'", expected="a free parameter: " + ", ".join(names))
             i = keyed[name.lower()]
-            changed: dict[str, Any] = {"prior": (a, b)} if option == "--prior" else {"low": a, "high": b}
+            changed: dict[str, Any] = {"prior": (a, b)} if option == "--prior" else {"low": a, "high": b, "hard": (True, True)}
             parameters[i] = replace(parameters[i], **changed)
     center = np.log([p.prior[0] if p.prior else p.nominal for p in parameters])
     precision = np.diag([p.prior[1] ** -2 if p.prior else 0.0 for p in parameters])
     low, high = (np.log([getattr(p, k) for p in parameters]) for k in ("low", "high"))
     step = 1e-3 if all(e.solver == "fv" for e in experiments.values()) else 1e-2
-    target = Target(tuple(names), predictor(experiments, parameters, data), data, low, high, center, precision, step)
-    return tuple(parameters), target, center
+    target = Target(tuple(names), predictor(experiments, parameters, data), data, low, high, center, precision, step,
+                    np.array([p.hard for p in parameters]))  # fmt: skip
+    return tuple(parameters), target, np.clip(center, low, high)
 
 
 def infer(
