@@ -27,8 +27,9 @@ def run() -> None:
         found = calibrate(target, np.log(truth[:free]), draws, seed=1)
         cpu = (time.process_time() - start) / draws
         for k, label in enumerate(found.names):
-            print(f"{name}: {label}: bias {found.bias[k]:+.3f} SD (goal < 0.1), 95 % profile intervals hold "
-                  f"{100 * found.coverage()[k]:.1f} %, normal ones {100 * found.coverage(wald=True)[k]:.1f} % (goal 92 to 98)")  # fmt: skip
+            held, normal = 100 * found.coverage()[k], 100 * found.coverage(wald=True)[k]
+            print(f"{name}: {label}: bias {found.bias[k]:+.3f} SD (goal < 0.1), 95 % profile intervals hold {held:.1f} %, "
+                  f"normal ones {normal:.1f} % (goal 92 to 98)")  # fmt: skip
         print(f"{name}: {draws} draws, {int((~found.converged).sum())} did not converge, {cpu:.2f} s each in batches of 20 "
               f"(fit and profile at the truth), {100 * np.mean(value < lloq):.0f} % below the limit")  # fmt: skip
     _solvers()
@@ -50,7 +51,7 @@ def _solvers() -> None:
                 profile(target, found)
                 ends = time.process_time() - start
         apart.append(np.abs(found.x - volumes.x) / volumes.sd)
-        print(f"draw {seed}: one inversion {spent[0]:.2f} s by finite volumes (goal 1 s; {ends:.2f} s more for profile intervals), "
+        print(f"draw {seed}: one inversion {spent[0]:.2f} s by finite volumes (goal 1 s; {ends:.2f} s more for profiles), "
               f"{spent[1]:.1f} s by networks; estimates apart by {apart[-1].max():.1e} SD (goal 1e-3)")  # fmt: skip
 
 

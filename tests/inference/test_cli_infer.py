@@ -109,8 +109,9 @@ def test_a_bad_row_is_one_line_with_its_number(header, row, said, tmp_path, caps
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [(["--prior", "P=2"], "--prior"), (["--prior", "P=10 nm/s, 0.5"], "--prior P"), (["--bounds", "P=5 nm/s to 1 nm/s"], "bounds P"),
-     (["--prior", "Km=1 mM, 2"], "--free"), (["--cv", "-3 %"], "--cv"), (["--unheld", "guess"], "--unheld")],
+    [(["--prior", "P=2"], "--prior"), (["--prior", "P=10 nm/s, 0.5"], "--prior P"),
+     (["--bounds", "P=5 nm/s to 1 nm/s"], "--bounds P"), (["--prior", "Km=1 mM, 2"], "--free"), (["--cv", "-3 %"], "--cv"),
+     (["--unheld", "guess"], "--unheld")],
 )  # fmt: skip
 def test_a_bad_option_is_one_line(option, said, table, capsys):
     assert _run(["infer", str(table), *COMMON, "--free", "P", *option, "--dry-run"]) == 2
