@@ -21,7 +21,7 @@ RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
 RUNNABLE["infer"] = DOCS / "how-to" / "infer.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
-RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen")}
+RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen", "sensitivity")}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -32,6 +32,7 @@ _FILES = {
     "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
+    "# core.toml": "core.toml",
     "node,": "nodes.csv",
     "segment,": "segments.csv",
 }  # first words of a block -> the file that the page says it is

@@ -7,7 +7,8 @@ import importlib
 import typer
 
 COMMANDS = (
-    "simulate", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "infer", "fexi", "report", "cite", "app",
+    "simulate", "sensitivity", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "infer", "fexi", "report",
+    "cite", "app",
 )  # fmt: skip
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_leaf", "add_uptake", "bulk", "eliminate", "factor", "plane_sums", "substitute", "uptake_slope", "window_solve"]
+__all__ = [
+    "add_leaf",
+    "add_leaf_cells",
+    "add_uptake",
+    "bulk",
+    "eliminate",
+    "factor",
+    "plane_sums",
+    "substitute",
+    "uptake_slope",
+    "window_solve",
+]
 
 
 @njit(cache=True, nogil=True, fastmath=False)
@@ -59,6 +70,20 @@ def add_leaf(u, leaf, r, held, gh, mass, exchange, trapping, area, out_cell, out
             out_cell[i, f] -= gh * flow
             if held:
                 out_leaf[i, f] = r[i, f] - m * area[f] * leaf[i, f] + gh * flow
+            else:
+                out_leaf[i, f] = gh * flow
+
+
+@njit(cache=True, nogil=True)
+def add_leaf_cells(u, leaf, r, held, gh, mass, exchange, trapping, area, out_cell, out_leaf) -> None:  # type: ignore[no-untyped-def]
+    """Do the same where ``mass`` and ``exchange`` (n, F) differ from cell to cell."""
+    n, faces = leaf.shape
+    for i in range(n):
+        for f in range(faces):
+            flow = exchange[i, f] * area[f] * (u[i, f] - leaf[i, f] / trapping)
+            out_cell[i, f] -= gh * flow
+            if held:
+                out_leaf[i, f] = r[i, f] - mass[i, f] * area[f] * leaf[i, f] + gh * flow
             else:
                 out_leaf[i, f] = gh * flow
 
