@@ -47,6 +47,7 @@ def infer(
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
     tol: Annotated[float | None, typer.Option(help="Certificate of the networks (pinn).  [default: 1e-4]")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
+    posterior: Annotated[bool, typer.Option("--posterior/--no-posterior", help="Sample the posterior (extra infer).")] = True,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")] = True,
     config: options.Config = None,
     set_: options.Set = None,
@@ -82,7 +83,8 @@ def infer(
     with options.progress([compound], quiet=quiet or json_) as show:
         result = run(
             settings.experiments, settings.data, names, priors=priors, bounds=limits,
-            unheld="fix" if unheld == "fix" else "report", level=level, seed=seed, progress=lambda share: show(compound, share),
+            unheld="fix" if unheld == "fix" else "report", level=level, posterior=posterior, seed=seed,
+            progress=lambda share: show(compound, share),
         )  # fmt: skip
     record = {
         "command": options.started_with.get(),
@@ -104,9 +106,10 @@ def _save(out: Path, result: Inference, record: dict[str, Any], *, overwrite: bo
     with output_folder(out, overwrite=overwrite) as folder:
         paths = write_inference(result, folder)
         if pictures:
+            from krogh.plots.corner import draw_corner
             from krogh.plots.inference import draw_fit, draw_profiles
 
-            for name, draw in (("fit", draw_fit), ("profiles", draw_profiles)):
+            for name, draw in (("fit", draw_fit), ("profiles", draw_profiles), ("corner", draw_corner)):
                 figure = draw(result)
                 path = folder / f"{name}.png"
                 figure.savefig(path, metadata={"Title": name, "Description": str(figure.get_label())})
@@ -138,6 +141,14 @@ def _report(result: Inference, out: Path, files: list[str], seconds: float, *, a
             f"{len(result.data.t_s)} values{below}; chi2 {result.fit.chi2:.1f} for "
             f"{result.fit.dof} degrees of freedom (p {result.fit.p_value:.2g})"
         )
+        if result.posterior is not None:
+            p = result.posterior
+            typer.echo(
+                f"posterior: {len(p.x)} samples worth {p.effective:.0f} independent ones, R-hat {p.r_hat:.3f}; surrogate within "
+                f"{p.surrogate_error:.1g} in log posterior"
+            )
+        for s in result.next_times[:1]:
+            typer.echo(f"most would be learned from {s.matrix} of {s.dataset} at {s.t_s / 60:.3g} min (next_times.csv)")
         for note in result.notes:
             typer.echo(f"note: {note}")
         typer.echo("")

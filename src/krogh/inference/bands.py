@@ -13,7 +13,7 @@ from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
 from krogh.inference.target import Target
 
-__all__ = ["Band", "draw_bands", "normal_draws"]
+__all__ = ["Band", "draw_bands", "normal_draws", "series_at"]
 
 _POINTS = 91
 _ERRORS = 16
@@ -77,12 +77,8 @@ def draw_bands(
     rng = np.random.default_rng(seed)
     keys = list(dict.fromkeys(zip(data.dataset, data.matrix, strict=True)))
     end = {name: max(t for d, t in zip(data.dataset, data.t_s, strict=True) if d == name) for name in experiments}
-    grids = [_grid(data, dataset, matrix, float(end[dataset])) for dataset, matrix in keys]
-    joined = Observations(
-        tuple(d for g in grids for d in g.dataset),
-        tuple(m for g in grids for m in g.matrix),
-        **{f: np.concatenate([getattr(g, f) for g in grids]) for f in ("t_s", "value", "sd", "cv", "lloq", "line")},
-    )
+    shape = np.linspace(0.0, 1.0, _POINTS) ** 1.5  # closer where the curve rises
+    joined = Observations.join([series_at(data, d, m, float(end[d]) * shape) for d, m in keys])
     curves = predictor(experiments, parameters, joined)(np.exp(np.concatenate([best[None], draws])))
     values = (curves[1:] + joined.spread(curves[1:]) * rng.standard_normal((_ERRORS, *curves[1:].shape))).reshape(
         -1, curves.shape[1]
@@ -93,13 +89,11 @@ def draw_bands(
     return [Band(d, m, *part) for (d, m), part in zip(keys, parts, strict=True)]
 
 
-def _grid(data: Observations, dataset: str, matrix: str, end_s: float) -> Observations:
-    """Return times for one series, with the errors of its values in between."""
+def series_at(data: Observations, dataset: str, matrix: str, t_s: np.ndarray) -> Observations:
+    """Return a series of `data` at other times (T,), with its errors and limits interpolated; the values are its largest."""
     mine = np.array([d == dataset and m == matrix for d, m in zip(data.dataset, data.matrix, strict=True)])
     rows = np.flatnonzero(mine)
     rows = rows[np.argsort(data.t_s[rows])]
-    t = end_s * np.linspace(0.0, 1.0, _POINTS) ** 1.5  # closer where the curve rises
-    sd, cv = (np.interp(t, data.t_s[rows], x[rows]) for x in (data.sd, data.cv))
-    value = np.full(_POINTS, np.nanmax(np.append(np.nan_to_num(data.value[rows]), data.lloq[rows])))
-    zero = np.zeros(_POINTS)
-    return Observations((dataset,) * _POINTS, (matrix,) * _POINTS, t, value, sd, cv, zero, zero.astype(int))
+    sd, cv, lloq = (np.interp(t_s, data.t_s[rows], x[rows]) for x in (data.sd, data.cv, data.lloq))
+    value = np.full(t_s.size, np.nanmax(np.append(np.nan_to_num(data.value[rows]), data.lloq[rows])))
+    return Observations((dataset,) * t_s.size, (matrix,) * t_s.size, t_s, value, sd, cv, lloq, np.zeros(t_s.size, dtype=int))

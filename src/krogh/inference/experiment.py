@@ -21,29 +21,29 @@ from krogh.transport.problem import Problem, Solution, solve
 
 __all__ = ["MATRICES", "Experiment", "Reader", "predictor", "without_products"]
 
-#: From a solution and times (T,) to values (T, B).
-Reader = Callable[[Solution, np.ndarray], np.ndarray]
+#: From a solution, times (T,) and the B subjects that were solved together to values (T, B).
+Reader = Callable[[Solution, np.ndarray, Sequence[Subject]], np.ndarray]
 _TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
 _ROWS = 32
 
 
 def _medium(name: str) -> Reader:
-    return lambda solution, t: solution.medium(name, solution.sample(t))[..., 0]
+    return lambda solution, t, _: solution.medium(name, solution.sample(t))[..., 0]
 
 
-def _plasma(solution: Solution, t: np.ndarray) -> np.ndarray:
+def _plasma(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
     return np.array([solution.problem.blood.free(float(x))[:, 0] for x in t]) / np.asarray(solution.problem.fu_plasma)[:, 0]
 
 
-def _plasma_free(solution: Solution, t: np.ndarray) -> np.ndarray:
+def _plasma_free(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
     return np.array([solution.problem.blood.free(float(x))[:, 0] for x in t])
 
 
-def _brain(solution: Solution, t: np.ndarray) -> np.ndarray:
+def _brain(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
     return solution.amount(_TISSUE, solution.sample(t))[..., 0] / solution.tissue_volume
 
 
-def _auc(solution: Solution, t: np.ndarray) -> np.ndarray:
+def _auc(solution: Solution, t: np.ndarray, subjects: Sequence[Subject]) -> np.ndarray:
     """Return the area under the free interstitial concentration from 0 to each time, by the cubic of each step [mol s/m3]."""
     at = np.array(solution.march.t_s)
     u, slope = (solution.medium("interstitium", np.array(x))[..., 0] for x in (solution.march.u, solution.march.slope))
@@ -52,7 +52,7 @@ def _auc(solution: Solution, t: np.ndarray) -> np.ndarray:
     area = np.concatenate([np.zeros((1, u.shape[1])), np.cumsum(steps, 0)])
     i = np.clip(np.searchsorted(at, t, side="right") - 1, 0, at.size - 2)
     part = t - at[i]
-    middle, end = (_medium("interstitium")(solution, x) for x in (at[i] + 0.5 * part, t))
+    middle, end = (_medium("interstitium")(solution, x, subjects) for x in (at[i] + 0.5 * part, t))
     return area[i] + part[:, None] / 6 * (u[i] + 4 * middle + end)
 
 
@@ -184,7 +184,7 @@ def predictor(
             for solution in experiment.solve(subjects, max(float(times[-1]), 1e-3), times):
                 count = solution.problem.barrier.batch
                 for read, rows in reads:
-                    out[first : first + count, rows] = read(solution, data.t_s[rows]).T
+                    out[first : first + count, rows] = read(solution, data.t_s[rows], subjects[first : first + count]).T
                 first += count
         return out
 

@@ -12,6 +12,7 @@ the estimate.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,6 +97,12 @@ class Observations:
         dataset, matrix = (tuple(x[i] for i in keep) for x in (self.dataset, self.matrix))
         numbers = (x[..., keep] for x in (self.t_s, self.value, self.sd, self.cv, self.lloq, self.line))
         return Observations(dataset, matrix, *numbers)
+
+    @classmethod
+    def join(cls, parts: Sequence[Observations]) -> Observations:
+        """Return all rows of several."""
+        numbers = (np.concatenate([getattr(p, f) for p in parts]) for f in ("t_s", "value", "sd", "cv", "lloq", "line"))
+        return cls(tuple(d for p in parts for d in p.dataset), tuple(m for p in parts for m in p.matrix), *numbers)
 
     def spread(self, m: np.ndarray) -> np.ndarray:
         """Return the standard deviation s(m) of values whose prediction is `m`; never below a millionth of the largest value."""

@@ -14,8 +14,11 @@ from krogh.runs.infer_tables import (
     combination_rows,
     correlation_rows,
     estimate_rows,
+    posterior_rows,
     profile_rows,
     residual_rows,
+    sample_rows,
+    suggestion_rows,
 )
 
 __all__ = ["inference_record", "write_inference"]
@@ -28,7 +31,16 @@ def inference_record(result: Inference) -> dict[str, Any]:
         "combinations": combination_rows(result), "correlation": correlation_rows(result), "chi2": result.fit.chi2,
         "dof": result.fit.dof, "p_value": result.fit.p_value, "values": len(result.data.t_s),
         "below_limit": int(result.data.censored.sum()), "notes": list(result.notes),
+        "posterior": posterior_rows(result), "next_times": suggestion_rows(result), "sampling": _sampling(result),
     }  # fmt: skip
+
+
+def _sampling(result: Inference) -> dict[str, float] | None:
+    """Return how well the posterior was sampled."""
+    p = result.posterior
+    if p is None:
+        return None
+    return {"samples": len(p.x), "effective": p.effective, "r_hat": p.r_hat, "surrogate_error": p.surrogate_error, "edge": p.edge}
 
 
 def write_inference(result: Inference, folder: Path) -> list[Path]:
@@ -42,9 +54,10 @@ def write_inference(result: Inference, folder: Path) -> list[Path]:
     ]  # fmt: skip
     tables = {
         "parameters": rows, "identifiability": verdicts, "residuals": residual_rows(result), "profiles": profile_rows(result),
-        "curves": band_rows(result),
+        "curves": band_rows(result), "next_times": suggestion_rows(result), "posterior": posterior_rows(result),
+        "samples": sample_rows(result),
     }  # fmt: skip
-    paths = [_write(folder / f"{name}.csv", table) for name, table in tables.items()]
+    paths = [_write(folder / f"{name}.csv", table) for name, table in tables.items() if table]
     record = folder / "inference.json"
     write_json(record, inference_record(result))
     return [*paths, record]

@@ -9,13 +9,15 @@ from typing import Any, Literal
 import numpy as np
 
 from krogh.compounds import Compound
-from krogh.errors import InputError
+from krogh.errors import InputError, KroghError
 from krogh.inference.bands import Band, draw_bands, normal_draws
+from krogh.inference.design import Suggestion, next_times
 from krogh.inference.experiment import Experiment, Reader, predictor, without_products
 from krogh.inference.fit import Fit, fit
 from krogh.inference.identify import Identifiability, identify
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject, find_parameter
+from krogh.inference.posterior import Posterior, sample
 from krogh.inference.profile import Profile, profile
 from krogh.inference.target import Target
 from krogh.runs.config import SimulateConfig
@@ -39,10 +41,14 @@ class Inference:
         What was fitted.
     fit, profiles, identifiability
         What was found.
+    posterior : Posterior or None
+        Samples, where they were asked for and the data hold every parameter.
     draws : array (R, P)
-        Log-parameters of the bands.
+        Log-parameters of the bands: posterior samples, else the normal approximation.
     bands : tuple of Band
         Curves with their uncertainty.
+    next_times : tuple of Suggestion
+        Values that would narrow the parameters most.
     level : float
         Of the intervals.
     notes : tuple of str
@@ -57,8 +63,10 @@ class Inference:
     fit: Fit
     profiles: tuple[Profile, ...]
     identifiability: Identifiability
+    posterior: Posterior | None
     draws: np.ndarray
     bands: tuple[Band, ...]
+    next_times: tuple[Suggestion, ...]
     level: float
     notes: tuple[str, ...]
 
@@ -172,6 +180,7 @@ def infer(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     unheld: Literal["report", "fix"] = "report",
     level: float = 0.95,
+    posterior: bool = True,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Inference:
@@ -186,8 +195,10 @@ def infer(
         known first, and fit again.
     level : float
         Of the intervals.
+    posterior : bool
+        Sample the posterior as well (extra ``infer``); a reason is noted where it cannot be.
     seed : int
-        Of the scan of starting points and of the bands.
+        Of the scan of starting points, of the sampler and of the bands.
     progress : callable, optional
         Called with the share done.
 
@@ -208,13 +219,16 @@ def infer(
         worst = int(np.argmax(np.where(judged.held, -1.0, found.sd)))
         fixed.append(f"{parameters[worst].name} fixed at the library's value: {judged.verdict[worst]}")
         names.pop(worst)
-    draws = normal_draws(target, found, _DRAWS, seed=seed)
+    samples, reason = _sample(target, found, lines, judged, seed) if posterior else (None, "")
+    tell(0.9)
+    draws = normal_draws(target, found, _DRAWS, seed=seed) if samples is None else samples.x[:_DRAWS]
     bands = tuple(draw_bands(experiments, parameters, data, found.x, draws, seed=seed))
+    further = tuple(next_times(experiments, parameters, target, found))
     tell(1.0)
     subject = next(iter(experiments.values())).subject
     return Inference(
-        subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, draws, bands, level,
-        (*fixed, *_notes(found, judged, parameters, experiments)),
+        subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, samples, draws, bands, further,
+        level, (*fixed, *([reason] if reason else []), *_notes(found, judged, parameters, experiments)),
     )  # fmt: skip
 
 
@@ -231,6 +245,18 @@ def _fit_and_profile(
             break
         found = fit(target, lines[0].better, scan=0)
     return found, lines
+
+
+def _sample(
+    target: Target, found: Fit, lines: Sequence[Profile], judged: Identifiability, seed: int
+) -> tuple[Posterior | None, str]:
+    """Return the posterior, or the reason why there is none."""
+    if not judged.held.all():
+        return None, "no posterior: of what the data do not hold it would be that of the bounds; give a --prior"
+    try:
+        return sample(target, found, lines, seed=seed), ""
+    except KroghError as error:
+        return None, f"no posterior: {error}"
 
 
 def _notes(

@@ -12,8 +12,9 @@ from krogh.runs.infer import Inference
 from krogh.units import DIMENSIONS
 
 __all__ = [
-    "band_rows", "combination_rows", "combination_text", "correlation_rows", "estimate_rows", "profile_rows", "residual_rows",
-    "scale",
+    "band_rows", "combination_rows", "combination_text", "correlation_rows", "estimate_rows", "posterior_rows",
+    "profile_rows", "residual_rows",
+    "sample_rows", "scale", "suggestion_rows",
 ]  # fmt: skip
 
 Rows = list[dict[str, Any]]
@@ -113,4 +114,34 @@ def band_rows(result: Inference) -> Rows:
         }
         for b in result.bands
         for k, t in enumerate(b.t_s)
+    ]  # fmt: skip
+
+
+def posterior_rows(result: Inference) -> Rows:
+    """Return median and interval of the posterior of each parameter; empty without samples."""
+    if result.posterior is None:
+        return []
+    low, middle, high = result.posterior.interval(result.level)
+    return [
+        {"parameter": p.name, "unit": p.unit or "1", "median": float(middle[i]) / scale(p), "low": float(low[i]) / scale(p),
+         "high": float(high[i]) / scale(p)}
+        for i, p in enumerate(result.parameters)
+    ]  # fmt: skip
+
+
+def sample_rows(result: Inference) -> Rows:
+    """Return the samples of the posterior, one column a parameter with its unit; empty without samples."""
+    if result.posterior is None:
+        return []
+    names = [f"{p.name} [{p.unit or '1'}]" for p in result.parameters]
+    values = np.exp(result.posterior.x) / [scale(p) for p in result.parameters]
+    return [dict(zip(names, map(float, row), strict=True)) for row in values]
+
+
+def suggestion_rows(result: Inference) -> Rows:
+    """Return the values to measure next, in their order, and the relative SD of each parameter once they are there."""
+    return [
+        {"order": k, "dataset": s.dataset, "matrix": s.matrix, "time_s": s.t_s, "gain_nats": s.gain,
+         **{f"relative_sd {p.name}": float(sd) for p, sd in zip(result.parameters, s.sd, strict=True)}}
+        for k, s in enumerate(result.next_times, 1)
     ]  # fmt: skip
