@@ -54,6 +54,19 @@ def test_a_table_becomes_estimates_files_and_pictures(table, tmp_path, capsys):
     assert json.loads((out / "run.json").read_text())["inputs"][0]["name"] == "rat.csv"
 
 
+def test_python_gives_what_the_command_gives(table):
+    import krogh
+
+    result = krogh.infer(table, "morphine", ["P"], species="rat", dose="4 mg/kg infusion over 10 min", cells=16, posterior=False)
+    assert list(result.table.index) == ["P"]
+    assert result.table.held["P"]
+    assert result.combinations.empty
+    axes = result.plot.fit().axes
+    assert axes[0].get_ylabel() == "concentration [nM]"
+    assert "P [nm/s]" in [a.get_xlabel() for a in result.plot.corner().axes]
+    assert "<table" in result._repr_html_()
+
+
 def test_vmax_and_km_together_are_refused_with_what_the_data_hold_and_nothing_is_lost(table, tmp_path, capsys):
     out = tmp_path / "o"
     known = ["--set", "morphine.permeability=60 nm/s", "--set", "morphine.permeability_basis=apparent"]

@@ -96,7 +96,7 @@ class _Side:
             return self.end
         return self.ask() if max(self.root) >= self.q else np.inf
 
-    def tell(self, distance: float, root: float, x: np.ndarray) -> None:
+    def tell(self, distance: float, root: float, x: np.ndarray, gradient: np.ndarray) -> None:
         """Note a point, and whether the end is found."""
         order = int(np.searchsorted(self.distance, distance))
         self.distance.insert(order, distance)
@@ -106,7 +106,7 @@ class _Side:
             near = max(i for i in range(len(self.root)) if i != order and self.distance[i] < distance)
             steep = (root - self.root[near]) / (distance - self.distance[near])
             self.end = distance + (self.q - root) / steep if steep > 0 else distance
-            if np.any(self.target.leaning(x) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
+            if np.any(self.target.leaning(x, gradient) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
                 self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
             self.end = self.edge
@@ -142,7 +142,7 @@ def profile(target: Target, fit: Fit, which: Sequence[int] | None = None, *, lev
             rise = 2 * float(found.at.value[i] - fit.value)
             if found.at.value[i] < lowest - 1e-3:
                 lowest, better = float(found.at.value[i]), found.at.x[i]
-            side.tell(d, np.sqrt(max(rise, 0.0)), found.at.x[i])
+            side.tell(d, np.sqrt(max(rise, 0.0)), found.at.x[i], found.at.gradient[i])
     pairs = zip(chosen, sides[::2], sides[1::2], strict=True)
     return [_joined(target.names[k], fit, k, low, high, better) for k, low, high in pairs]
 

@@ -66,11 +66,12 @@ class Target:
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise InputError(f"bounds of {name}", got=f"{np.exp(low):g} to {np.exp(high):g}", expected="0 < low < high")
 
-    def leaning(self, x: np.ndarray) -> np.ndarray:
-        """Return which log-parameters (..., P) lie on a bound that is no known limit."""
-        near = 1e-3
+    def leaning(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Return which log-parameters (P,) lie on a bound that is no known limit, and would go on if they could."""
+        near, pull = 1e-3, 0.02
         hard = np.zeros((self.size, 2), dtype=bool) if self.hard is None else self.hard
-        return np.asarray(((x <= self.low + near) & ~hard[:, 0]) | ((x >= self.high - near) & ~hard[:, 1]))
+        below = (x <= self.low + near) & ~hard[:, 0] & (gradient > pull)
+        return np.asarray(below | ((x >= self.high - near) & ~hard[:, 1] & (gradient < -pull)))
 
     @property
     def size(self) -> int:
