@@ -34,6 +34,15 @@ def test_a_row_of_a_batch_is_the_simulation_with_that_value(name):
         assert np.abs(both[1] / both[0] - 1).max() > (1e-4 if name == "porosity" else 1e-3)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "ka"])
+def test_the_library_value_of_a_parameter_changes_nothing(name):
+    e = experiment()
+    p, untouched = (find_parameter(n, e.subject) for n in (name, "leak"))
+    data = observations(T, [1.0, 1.0, 1.0], cv=0.1, matrix="brain total")
+    found = predictor({"study": e}, [p], data)(np.array([[p.nominal]]))
+    np.testing.assert_allclose(found, predictor({"study": e}, [untouched], data)(np.array([[1.0]])), rtol=1e-9)
+
+
 def test_the_nominal_values_are_those_of_the_simulation():
     import krogh
 

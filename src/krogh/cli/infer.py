@@ -137,10 +137,8 @@ def _report(result: Inference, out: Path, files: list[str], seconds: float, *, a
             typer.echo(f"the data hold {combination_text(row)}")
         count = int(result.data.censored.sum())
         below = f", {count} of them below their limit" if count else ""
-        typer.echo(
-            f"{len(result.data.t_s)} values{below}; chi2 {result.fit.chi2:.1f} for "
-            f"{result.fit.dof} degrees of freedom (p {result.fit.p_value:.2g})"
-        )
+        misfit = f"chi2 {result.fit.chi2:.1f} for {result.fit.dof} degrees of freedom (p {result.fit.p_value:.2g})"
+        typer.echo(f"{len(result.data.t_s)} values{below}; {misfit if result.fit.dof > 0 else 'too few for a test of the model'}")
         if result.posterior is not None:
             p = result.posterior
             typer.echo(

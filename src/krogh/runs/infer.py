@@ -21,6 +21,7 @@ from krogh.inference.posterior import Posterior, sample
 from krogh.inference.profile import Profile, profile
 from krogh.inference.target import Target
 from krogh.runs.config import SimulateConfig
+from krogh.runs.infer_notes import notes_of
 from krogh.runs.simulate import plan
 
 __all__ = ["Inference", "build_experiment", "build_target", "infer"]
@@ -209,8 +210,10 @@ def infer(
     """
     tell = progress or (lambda share: None)
     names, fixed = list(free), []
+    given, experiments = experiments, {k: replace(e, solver="fv") for k, e in experiments.items()}
+    known = {"priors": dict(priors or {}), "bounds": dict(bounds or {})}
     while True:
-        parameters, target, start = build_target(experiments, data, names, priors=priors, bounds=bounds)
+        parameters, target, start = build_target(experiments, data, names, **known)
         found, lines = _fit_and_profile(target, start, level, seed, tell)
         judged = identify(target, found, lines)
         tell(0.8)
@@ -218,7 +221,11 @@ def infer(
             break
         worst = int(np.argmax(np.where(judged.held, -1.0, found.sd)))
         fixed.append(f"{parameters[worst].name} fixed at the library's value: {judged.verdict[worst]}")
-        names.pop(worst)
+        lost = names.pop(worst)
+        known = {k: {n: v for n, v in table.items() if n.lower() != lost.lower()} for k, table in known.items()}
+    if any(e.solver == "pinn" for e in given.values()):
+        found, said = _by_networks(build_target(given, data, names, **known)[1], found)
+        fixed.append(said)
     samples, reason = _sample(target, found, lines, judged, seed) if posterior else (None, "")
     tell(0.9)
     draws = normal_draws(target, found, _DRAWS, seed=seed) if samples is None else samples.x[:_DRAWS]
@@ -228,7 +235,7 @@ def infer(
     subject = next(iter(experiments.values())).subject
     return Inference(
         subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, samples, draws, bands, further,
-        level, (*fixed, *([reason] if reason else []), *_notes(found, judged, parameters, experiments)),
+        level, (*fixed, *([reason] if reason else []), *notes_of(found, judged, parameters, experiments)),
     )  # fmt: skip
 
 
@@ -236,8 +243,7 @@ def _fit_and_profile(
     target: Target, start: np.ndarray, level: float, seed: int, tell: Callable[[float], None]
 ) -> tuple[Fit, list[Profile]]:
     """Return fit and profiles; where a profile finds a better point, fit again from there."""
-    scan = 32 if target.step < 5e-3 else 0
-    found = fit(target, start, scan=scan, seed=seed)
+    found = fit(target, start, seed=seed)
     for _ in range(3):
         tell(0.4)
         lines = profile(target, found, level=level)
@@ -245,6 +251,17 @@ def _fit_and_profile(
             break
         found = fit(target, lines[0].better, scan=0)
     return found, lines
+
+
+def _by_networks(target: Target, volumes: Fit, *, shift: float = 0.02) -> tuple[Fit, str]:
+    """Return the fit by networks, from 2 % beside the end of finite volumes, and how far apart the two are."""
+    found = fit(target, volumes.x + shift, scan=0)
+    apart = float(np.max(np.abs(found.x - volumes.x) / volumes.sd))
+    verdict = "" if apart < 0.05 else ": more than it should be; raise --cells, or lower --tol"
+    return found, (
+        f"estimates by networks; those of finite volumes are {apart:.1g} SD away{verdict}. Intervals, posterior and bands by "
+        "finite volumes"
+    )
 
 
 def _sample(
@@ -257,29 +274,3 @@ def _sample(
         return sample(target, found, lines, seed=seed), ""
     except KroghError as error:
         return None, f"no posterior: {error}"
-
-
-def _notes(
-    found: Fit, judged: Identifiability, parameters: Sequence[Parameter], experiments: Mapping[str, Experiment]
-) -> list[str]:
-    notes = []
-    if found.p_value < 0.01:
-        notes.append(
-            f"the data scatter more around the model than their errors say (chi2 {found.chi2:.0f} for {found.dof} degrees of "
-            f"freedom, p {found.p_value:.1g}): errors too small or model wrong; the intervals are too narrow"
-        )
-    if found.p_value > 0.999:
-        notes.append(f"the data scatter less than their errors say (chi2 {found.chi2:.2g} for {found.dof}): errors too large")
-    if found.slope_error > 1e-2:
-        notes.append(f"sensitivities are known to {100 * found.slope_error:.0f} % only: raise --cells or lower rtol")
-    pairs = [(i, j) for i in range(len(parameters)) for j in range(i)]
-    for i, j in pairs:
-        r = judged.correlation[i, j]
-        if abs(r) > 0.99 and judged.held[i] and judged.held[j]:
-            notes.append(f"{parameters[j].name} and {parameters[i].name} are hardly told apart (correlation {r:.3f})")
-    method = next(iter(experiments.values())).subject.compound
-    if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
-        p.name.endswith("Vmax") for p in parameters
-    ):
-        notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
-    return notes
