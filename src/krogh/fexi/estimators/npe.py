@@ -137,17 +137,15 @@ def prepare(
 
 
 def _train(scan: Scan, training: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.conditions import Conditions, unfiltered_level
+    from krogh.fexi.learned.conditions import Conditions, snr_range
     from krogh.fexi.learned.sampling import Signals
     from krogh.fexi.learned.train_npe import train_npe
 
     rows = scan.rows
     part = Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows],
                       None if scan.s0 is None else scan.s0[rows])  # fmt: skip
-    low, high = np.quantile(unfiltered_level(part), [0.01, 0.99])
-    snr = (float(np.clip(0.8 * low, 3, 8e3)), float(np.clip(1.25 * high, 3.1, 1e4)))
     conditions = Conditions(
-        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr, "per-series" if scan.s0 is None else "known"
+        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr_range(part), "per-series" if scan.s0 is None else "known"
     )
     return train_npe(
         conditions, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
