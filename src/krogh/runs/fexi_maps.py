@@ -115,13 +115,14 @@ class MapStore:
             add(p.name, self.theta[:, j], p.unit, p.words, p.formula)
             kind = "of the posterior" if self.learned else "from the Fisher matrix"
             add(f"{p.name}Sd", self.sd[:, j], p.unit, f"standard deviation of {p.label} {kind}", "")
+            words = self.interval_words or ("posterior" if self.learned else "profile")
             for suffix, ends in (("Low", self.low), ("High", self.high)):
                 if field_name in ends:
                     add(
                         f"{p.name}{suffix}",
                         ends[field_name],
                         p.unit,
-                        f"{suffix.lower()} end of the 95 % {self.interval_words or ('posterior' if self.learned else 'profile')} interval of {p.label}",
+                        f"{suffix.lower()} end of the 95 % {words} interval of {p.label}",
                     )
             for suffix in _INNER if self.quantiles else ():
                 words = "median" if suffix == "Median" else f"{suffix[1:]} % quantile"

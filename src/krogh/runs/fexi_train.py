@@ -23,6 +23,7 @@ TRAINERS: dict[str, tuple[str, str, str]] = {
     "npe": ("krogh.fexi.learned.train_npe", "train_npe", "NpeSettings"),
     "supervised": ("krogh.fexi.learned.train_points", "train_supervised", "PointSettings"),
     "selfsup": ("krogh.fexi.learned.train_points", "train_selfsup", "PointSettings"),
+    "physics": ("krogh.fexi.learned.train_physics", "train_physics", "PhysicsSettings"),
 }
 
 

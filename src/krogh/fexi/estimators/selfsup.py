@@ -93,7 +93,7 @@ def prepare(
     from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
 
-    _, part = scan_signals(model, protocol, signals, noise_sd, s0)
+    part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
         return {"weights": _train(part, training, progress, seed)}
     weights.check("selfsup", model, protocol, part.known)

@@ -1,7 +1,7 @@
 """Supervised networks: trained on simulated voxels whose tissues are known, with those (or their best fits) as labels.
 
-True labels lead to the posterior mean under the prior of the simulation, best-fit labels to a smooth copy of the fit: the label sets
-the balance of bias and variance (Epstein 2022). ``npe`` gives the whole posterior; this is the classic that it is compared with.
+True labels lead to the posterior mean under the prior of the simulation, best-fit labels to a smooth copy of the fit: the label
+sets the balance of bias and variance (Epstein 2022). ``npe`` gives the whole posterior; this is the classic beside it.
 """
 
 from __future__ import annotations
@@ -100,12 +100,14 @@ def prepare(
     from krogh.fexi.learned.prior import uniform_prior
     from krogh.fexi.learned.train_points import train_supervised
 
-    _, part = scan_signals(model, protocol, signals, noise_sd, s0)
+    part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is not None:
         weights.check("supervised", model, protocol, part.known)
         weights.check_noise(unfiltered_level(part))
         return {"weights": weights}
-    conditions = Conditions(model, protocol, uniform_prior(model.bounds), snr_range(part), "known" if part.known else "per-series")
+    conditions = Conditions(
+        model, protocol, uniform_prior(model.bounds), snr_range(part), "known" if part.known else "per-series"
+    )
     return {
         "weights": train_supervised(
             conditions, settings=training, seed=seed,

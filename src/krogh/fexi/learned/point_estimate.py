@@ -18,7 +18,7 @@ from krogh.fexi.learned.scan import Scan, prepare_scan
 from krogh.fexi.learned.train_points import build
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["apply_network", "scan_signals", "usable"]
+__all__ = ["apply_network", "scan_signals", "signals_of", "usable"]
 
 FloatArray = NDArray[np.float64]
 _NORMAL_95 = 1.959964
@@ -29,7 +29,7 @@ def scan_signals(
 ) -> tuple[Scan, Signals]:
     """Return the checked scan and its strong voxels, to learn from."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    return scan, _of(scan, scan.rows)
+    return scan, signals_of(scan, scan.rows)
 
 
 def usable(scan: Scan) -> NDArray[np.intp]:
@@ -37,21 +37,20 @@ def usable(scan: Scan) -> NDArray[np.intp]:
     return np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
 
 
-def _of(scan: Scan, rows: NDArray[np.intp]) -> Signals:
-    return Signals.of(
-        scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows]
-    )
+def signals_of(scan: Scan, rows: NDArray[np.intp]) -> Signals:
+    """Return the voxels `rows` in units of their noise."""
+    return Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
 
 
 def apply_network(scan: Scan, checkpoint: Checkpoint, name: str, *, interval_words: str, note: str, snr_limit: float) -> Estimate:
     """Return the estimate of every usable voxel.
 
-    SDs come from the network where it states the SD of its error, else from the Fisher matrix at the estimate. Interval ends beyond
-    the bounds are infinite.
+    SDs come from the network where it states the SD of its error, else from the Fisher matrix at the estimate. Interval ends
+    beyond the bounds are infinite.
     """
     checkpoint.check(name, scan.model, scan.protocol, scan.s0 is not None)
     rows = usable(scan)
-    part = _of(scan, rows)
+    part = signals_of(scan, rows)
     checkpoint.check_noise(unfiltered_level(part))
     x, bounds = part.inputs(), scan.model.bounds
     low, width = bounds[:, 0], np.ptp(bounds, axis=1)

@@ -1,11 +1,12 @@
 """A network that gives one value per parameter, as the origin experiment has it, and the losses that it is trained with.
 
-Outputs are bounded by a sigmoid, so that gradients never vanish at a clamp. For self-supervision the signal is predicted by the model
-itself (any model with a Jacobian) and compared with the one that was measured; S0 of each series is known or eliminated.
+Outputs are bounded by a sigmoid, so that gradients never vanish at a clamp. For self-supervision the signal is predicted by the
+model itself (any model with a Jacobian) and compared with the one that was measured; S0 of each series is known or eliminated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,13 +128,12 @@ def signal_loss(
     return (0.5 * (z - s) ** 2 - torch.log(torch.special.i0e(z * s)) - torch.log(z.clamp_min(1e-6))).mean()
 
 
-def label_loss(
-    network: PointNetwork, x: torch.Tensor, label: torch.Tensor, truth: torch.Tensor, weight: FloatArray
-) -> torch.Tensor:
+def label_loss(network: PointNetwork, data: Sequence[torch.Tensor], weight: FloatArray) -> torch.Tensor:
     """Return the weighted squared error against the labels, plus the Gaussian score of the stated SD against the truth.
 
-    All in fractions of the bounds; the second part leaves the first alone.
+    `data` are inputs, labels and truth, the last two in fractions of the bounds; the second part leaves the first alone.
     """
+    x, label, truth = data
     fraction, sd = network(x)
     w = torch.as_tensor(weight, dtype=fraction.dtype, device=fraction.device)
     squared = (w * (fraction - label) ** 2).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,14 +99,20 @@ def train_supervised(
     def losses(epoch: int) -> Iterator[torch.Tensor]:
         for rows in _batches(settings.voxels, settings.batch, [seed, 2, epoch]):
             part = torch.as_tensor(rows, device=device)
-            yield label_loss(network, *(d[part] for d in data), weight * spread)
+            yield label_loss(network, [d[part] for d in data], weight * spread)
 
     def score(_: float) -> float:
         with torch.no_grad():
-            return float(label_loss(network, *held, weight * spread))
+            return float(label_loss(network, held, weight * spread))
 
     end = practise(
-        network, losses, score, Plan(settings.rounds, settings.patience, settings.learning_rate), state=state, tell=tell, keep=keep
+        network,
+        losses,
+        score,
+        Plan(settings.rounds, settings.patience, settings.learning_rate),
+        state=state,
+        tell=tell,
+        keep=keep,
     )
     return _checkpoint("supervised", network, signals, settings, seed, end, conditions.prior, conditions.snr, 1.0)
 
@@ -117,9 +124,7 @@ def _weights(settings: PointSettings, n_par: int) -> FloatArray:
     return np.broadcast_to(given, (n_par,)).copy()
 
 
-def _network(
-    x: FloatArray, n_par: int, settings: PointSettings, seed: int, device: str, *, spread: bool
-) -> PointNetwork:
+def _network(x: FloatArray, n_par: int, settings: PointSettings, seed: int, device: str, *, spread: bool) -> PointNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PointNetwork(x.shape[1], n_par, settings, spread=spread)
@@ -138,7 +143,7 @@ def _best_fit(signals: Signals) -> FloatArray:
 
     y = np.empty_like(signals.z)
     y[:, signals.order] = signals.z
-    s0 = {"s0": signals.level} if signals.known else {}
+    s0: dict[str, Any] = {"s0": signals.level} if signals.known else {}
     name = "rician" if signals.model.name == "axr" else "nlls"
     found = get_estimator(name)(signals.model, signals.protocol, y, noise_sd=1.0, **s0)
     theta = found.theta()
