@@ -29,6 +29,7 @@ _STYLES = {
     "npe": ("#CC79A7", "X"),
     "selfsup": ("#7A4B00", "h"),
     "physics": ("#6A3D9A", "<"),
+    "supervised": ("#8C8C00", ">"),
 }
 
 

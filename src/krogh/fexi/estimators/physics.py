@@ -32,6 +32,7 @@ def fit(
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
+    vetted: bool = False,
     training: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
@@ -48,6 +49,8 @@ def fit(
         Free S0 per series (eliminated), S0 = 1, or values [voxel, series].
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
         A trained network; default: trained on these voxels.
+    vetted : bool, optional
+        Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.train_physics.PhysicsSettings, optional
         ``prior`` "flat" (uniform within the bounds) or "scan" (rates learned from the voxels); shape and length of the training.
     seed : int, optional
@@ -78,7 +81,8 @@ def fit(
     checkpoint.check("physics", model, protocol, scan.s0 is not None)
     rows = usable(scan)
     part = signals_of(scan, rows)
-    checkpoint.check_noise(unfiltered_level(part))
+    if not vetted:
+        checkpoint.check_noise(unfiltered_level(part))
     rates, edges = rate_grid(model, int(checkpoint.architecture["settings"]["rates"]))
     x = part.inputs()
     q = build(checkpoint).probabilities(x)
@@ -119,10 +123,10 @@ def prepare(
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
-        return {"weights": _train(part, training, progress, seed)}
+        return {"weights": _train(part, training, progress, seed), "vetted": True}
     weights.check("physics", model, protocol, part.known)
     weights.check_noise(unfiltered_level(part))
-    return {"weights": weights}
+    return {"weights": weights, "vetted": True}
 
 
 def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:

@@ -33,6 +33,7 @@ def fit(
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
+    vetted: bool = False,
     training: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
@@ -49,6 +50,8 @@ def fit(
         Free S0 per series (eliminated), S0 = 1, or values [voxel, series].
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
         A trained network; default: trained on these voxels.
+    vetted : bool, optional
+        Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.points.PointSettings, optional
         Depth, width, activation, learning rate, batch, loss, weights of the parameters, epochs.
     seed : int, optional
@@ -71,7 +74,8 @@ def fit(
     scan, part = scan_signals(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(part, training, progress, seed)
     return apply_network(
-        scan, checkpoint, "selfsup", interval_words="Cramer-Rao (not calibrated)", note=NOTE, snr_limit=snr_limit
+        scan, checkpoint, "selfsup", interval_words="Cramer-Rao (not calibrated)", note=NOTE, snr_limit=snr_limit,
+        vetted=vetted,
     )
 
 
@@ -95,10 +99,10 @@ def prepare(
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
-        return {"weights": _train(part, training, progress, seed)}
+        return {"weights": _train(part, training, progress, seed), "vetted": True}
     weights.check("selfsup", model, protocol, part.known)
     weights.check_noise(unfiltered_level(part))
-    return {"weights": weights}
+    return {"weights": weights, "vetted": True}
 
 
 def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:

@@ -30,6 +30,7 @@ def fit(
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
+    vetted: bool = False,
     training: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
@@ -46,6 +47,8 @@ def fit(
         As the network was trained.
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
         A trained network; default: trained for the SNR of these voxels under a uniform prior.
+    vetted : bool, optional
+        Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.points.PointSettings, optional
         As of ``selfsup``; ``labels`` is "true" or "ml".
     seed : int, optional
@@ -70,13 +73,14 @@ def fit(
     from krogh.fexi.learned.point_estimate import apply_network
     from krogh.fexi.learned.scan import prepare_scan
 
-    found = prepare(
-        model, protocol, signals, noise_sd=noise_sd, progress=progress, s0=s0, weights=weights, training=training, seed=seed
-    )
+    if not vetted or weights is None:
+        weights = prepare(
+            model, protocol, signals, noise_sd=noise_sd, progress=progress, s0=s0, weights=weights, training=training, seed=seed
+        )["weights"]
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     return apply_network(
-        scan, found["weights"], "supervised", interval_words="expected-error (under the training prior)", note=NOTE,
-        snr_limit=snr_limit,
+        scan, weights, "supervised", interval_words="expected-error (under the training prior)", note=NOTE,
+        snr_limit=snr_limit, vetted=True,
     )  # fmt: skip
 
 
@@ -104,7 +108,7 @@ def prepare(
     if weights is not None:
         weights.check("supervised", model, protocol, part.known)
         weights.check_noise(unfiltered_level(part))
-        return {"weights": weights}
+        return {"weights": weights, "vetted": True}
     conditions = Conditions(
         model, protocol, uniform_prior(model.bounds), snr_range(part), "known" if part.known else "per-series"
     )
@@ -112,5 +116,6 @@ def prepare(
         "weights": train_supervised(
             conditions, settings=training, seed=seed,
             tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
-        )
+        ),
+        "vetted": True,
     }  # fmt: skip

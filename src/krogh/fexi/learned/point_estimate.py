@@ -42,7 +42,9 @@ def signals_of(scan: Scan, rows: NDArray[np.intp]) -> Signals:
     return Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
 
 
-def apply_network(scan: Scan, checkpoint: Checkpoint, name: str, *, interval_words: str, note: str, snr_limit: float) -> Estimate:
+def apply_network(
+    scan: Scan, checkpoint: Checkpoint, name: str, *, interval_words: str, note: str, snr_limit: float, vetted: bool
+) -> Estimate:
     """Return the estimate of every usable voxel.
 
     SDs come from the network where it states the SD of its error, else from the Fisher matrix at the estimate. Interval ends
@@ -51,7 +53,8 @@ def apply_network(scan: Scan, checkpoint: Checkpoint, name: str, *, interval_wor
     checkpoint.check(name, scan.model, scan.protocol, scan.s0 is not None)
     rows = usable(scan)
     part = signals_of(scan, rows)
-    checkpoint.check_noise(unfiltered_level(part))
+    if not vetted:
+        checkpoint.check_noise(unfiltered_level(part))
     x, bounds = part.inputs(), scan.model.bounds
     low, width = bounds[:, 0], np.ptp(bounds, axis=1)
     fraction, error = build(checkpoint).estimate(x)
