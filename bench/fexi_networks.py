@@ -72,7 +72,8 @@ def _speeds(model: AxrModel, data: TestSet, checkpoint: Any) -> str:
     fit = get_estimator(checkpoint.estimator)
     alone = _rate(lambda: forward(x), n)
     whole = _rate(
-        lambda: fit(model, data.protocol, data.signals, noise_sd=1 / data.snr, s0="known", weights=checkpoint), data.signals.shape[0]
+        lambda: fit(model, data.protocol, data.signals, noise_sd=1 / data.snr, s0="known", weights=checkpoint),
+        data.signals.shape[0],
     )
     return f"network {alone:,.0f} voxels/s, whole fit {whole:,.0f}"
 

@@ -74,7 +74,12 @@ def fit(
     scan, part = scan_signals(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(part, training, progress, seed)
     return apply_network(
-        scan, checkpoint, "selfsup", interval_words="Cramer-Rao (not calibrated)", note=NOTE, snr_limit=snr_limit,
+        scan,
+        checkpoint,
+        "selfsup",
+        interval_words="Cramer-Rao (not calibrated)",
+        note=NOTE,
+        snr_limit=snr_limit,
         vetted=vetted,
     )
 
