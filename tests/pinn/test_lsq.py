@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from bench.pinn_cases import case, decaying, slab
 
 from krogh import pinn
 from krogh.barrier.model import Barrier, Bypass, CellCompartment, Layer, Membrane
@@ -15,8 +16,6 @@ from krogh.runs.config import build_config
 from krogh.runs.simulate import plan
 from krogh.transport.problem import Problem
 from krogh.transport.problem import solve as finite_volumes
-
-from ._cases import case, decaying, slab
 
 
 def _apart(networks, volumes, times):

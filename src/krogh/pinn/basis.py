@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from scipy.special import erfc
 
-__all__ = ["Clock", "Columns", "Depth", "Kernels", "Tanh", "chebyshev"]
+__all__ = ["Clock", "Columns", "Depth", "Feature", "Kernels", "Tanh", "chebyshev"]
 
 
 def chebyshev(count: int) -> np.ndarray:
@@ -74,12 +75,34 @@ class Depth:
         return self.front_m * np.expm1(share * math.log1p(self.thickness_m / self.front_m))
 
 
+class Feature(Protocol):
+    """Give the last hidden values of one network, by whatever means they were found."""
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __call__(self, xi: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the values and their derivatives by xi and tau, each (point, feature)."""
+        ...
+
+    def value(self, xi: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Return the values alone."""
+        ...
+
+
 class Tanh:
     """Evaluate `count` frozen features tanh(w . (xi, tau) + b); their planes pass through random points of the window."""
 
     def __init__(self, count: int, reach_x: float, reach_t: float, rng: np.random.Generator) -> None:
         self.w = rng.uniform(-1, 1, (count, 2)) * np.array([reach_x, reach_t])
         self.b = -(self.w * rng.uniform(-1, 1, (count, 2))).sum(1)
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return int(self.b.size)
 
     def __call__(self, xi: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the values and their derivatives by xi and tau, each (point, feature)."""
@@ -124,16 +147,16 @@ class Columns:
 
     clock: Clock
     depth: Depth
-    u: Tanh
-    q: Tanh
-    pools: tuple[Tanh, ...]
+    u: Feature
+    q: Feature
+    pools: tuple[Feature, ...]
     kernels: Kernels
     conductance: float  # s D: q = -s D u_x for the kernels
 
     @property
     def parts(self) -> list[slice]:
         """Return the column ranges of u, q, the cells, and the kernels."""
-        sizes = [f.b.size for f in (self.u, self.q, *self.pools)] + [len(self.kernels.orders)]
+        sizes = [f.count for f in (self.u, self.q, *self.pools)] + [len(self.kernels.orders)]
         ends = np.cumsum([0, *sizes])
         return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 

@@ -11,7 +11,7 @@ import numpy as np
 from krogh.pinn.basis import Clock
 from krogh.pinn.certificate import certificate
 from krogh.pinn.physics import Slab
-from krogh.pinn.window import Size, Start, Window
+from krogh.pinn.window import Draw, Size, Start, Window, layer_columns
 
 __all__ = ["Plan", "Trained", "cover"]
 
@@ -40,12 +40,16 @@ class Plan:
         Networks to begin with.
     levels : callable or None
         (start, end) of a window [s] -> expected size of the concentrations (S, layer); None: found on the way.
+    draw, fit : callable
+        Give a window its networks, and train them.
     """
 
     target: float
     size: Size
     seed: int
     levels: Callable[[float, float], np.ndarray] | None = None
+    draw: Draw = layer_columns
+    fit: Callable[[Window], Window] = Window.solve
 
 
 def cover(
@@ -145,7 +149,8 @@ class _Cover:
             level = self.plan.levels(begin + a, last)
         else:
             level = self.top if self.done else np.full_like(self.top, max(self.blood_top.max(), 1e-300))
-        window = Window(self.slab, clock, size, level, (self.plan.seed, len(self.done)), blood_at, self._start()).solve()
+        seed = (self.plan.seed, len(self.done))
+        window = self.plan.fit(Window(self.slab, clock, size, level, seed, blood_at, self._start(), self.plan.draw))
         if self.plan.levels is None:
             window = self._settle(window)
         value = certificate(window) if np.isfinite(self.plan.target) else math.nan
@@ -164,5 +169,5 @@ class _Cover:
             window.level = found
             if change < 4:
                 break
-            window.solve()
+            self.plan.fit(window)
         return window

@@ -56,7 +56,7 @@ class Face:
     @property
     def linear(self) -> bool:
         """Tell whether no route on this face saturates."""
-        return all(type(r).__name__ in ("Passive", "Paracellular") for r in (*(self.membrane or ()), *self.entries))
+        return all(r.linear for r in (*(self.membrane or ()), *self.entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,10 @@ class Slab:
     def permeability(self, face: int, species: int) -> float:
         """Return the low-concentration permeability of a face, the larger of its two directions [m/s]."""
         routes = (*(self.faces[face].membrane or ()), *self.faces[face].entries)
-        return sum(self._slope(r, species) for r in routes)
+        return sum(self.slope(r, species) for r in routes)
 
-    def _slope(self, route: Route, species: int) -> float:
+    def slope(self, route: Route, species: int) -> float:
+        """Return the low-concentration permeability of one route [m/s]."""
         zero = np.zeros((1, self.species, 1))
         sides = [np.asarray(d) for d in route.flux(zero, zero)[2:]]
         return max(abs(float(d[0, species, species, 0] if d.ndim == 4 else d[0, species, 0])) for d in sides)

@@ -10,10 +10,10 @@ import numpy as np
 
 from krogh.pinn.basis import Clock, Columns, Depth, Kernels, Tanh, chebyshev
 from krogh.pinn.faces import FaceRow, Sides, face_rows
-from krogh.pinn.physics import Sheet, Slab
+from krogh.pinn.physics import Slab
 from krogh.pinn.rows import LayerRows, grid
 
-__all__ = ["Size", "Start", "Window"]
+__all__ = ["Draw", "Size", "Start", "Window", "layer_columns"]
 
 #: u and every v of one species in one layer at the given depths, shape (1 + cells, depth).
 Start = Callable[[int, int, np.ndarray], np.ndarray]
@@ -48,8 +48,13 @@ class Size:
         return self.features // 4 + 20
 
 
-def layer_columns(sheet: Sheet, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator) -> Columns:
-    """Return the features of one layer; `entered` is the first order of its heat kernels, None without."""
+#: What networks a layer has: (slab, layer, species, clock, size, first order of its heat kernels or None, random numbers).
+Draw = Callable[[Slab, int, int, Clock, Size, int | None, np.random.Generator], Columns]
+
+
+def layer_columns(slab: Slab, i: int, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator) -> Columns:
+    """Return frozen features for one layer; `entered` is the first order of its heat kernels, None without."""
+    sheet = slab.sheets[i]
     # fronts enter from the blood side, and the thinnest of all species sets the shared points
     late = max(clock.a_s, 0.1 * clock.b_s)
     front = float(np.sqrt(np.min(sheet.diffusivity / sheet.capacity) * late))
@@ -74,6 +79,8 @@ class Window:
         Free concentration at the face points.
     level : array (S, layer)
         Size of the concentrations, by which rows are divided.
+    hidden : int
+        How many hidden weights were trained.
     """
 
     slab: Slab
@@ -83,6 +90,8 @@ class Window:
     seed: tuple[int, ...]
     blood_at: Callable[[np.ndarray], np.ndarray]
     start: Start
+    draw: Draw = layer_columns
+    hidden: int = 0
     newton: int = 0
     sweeps: int = 0
     converged: bool = True
@@ -102,7 +111,7 @@ class Window:
         for s in range(slab.species):
             of_species = []
             for i, sheet in enumerate(slab.sheets):
-                columns = layer_columns(sheet, s, clock, self.size, self._entered(i), rng)
+                columns = self.draw(slab, i, s, clock, self.size, self._entered(i), rng)
                 x, t = grid(clock, columns, self.size.depths, self.size.times)
                 of_species.append(LayerRows(sheet, s, columns, self.slowest[s], float(self.level[s, i]), x, t))
             self.rows.append(of_species)
