@@ -25,6 +25,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures; default: print only.")] = None,
     species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
     dose: Annotated[str | None, typer.Option(help="For all, e.g. '100 mg oral'.  [default: a typical one]")] = None,
+    geometry: Annotated[str, typer.Option(help="slab or cylinder.")] = "slab",
     duration: Annotated[str, typer.Option(help="How long, e.g. '1 h'.")] = "1 h",
     method: Annotated[
         list[str] | None,
@@ -44,7 +45,7 @@ def compare(
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
-    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": "slab"}
+    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": geometry}
     cases = plan(build_config({}, set_ or (), given))
     if out is not None:
         check_output(out, overwrite=overwrite)

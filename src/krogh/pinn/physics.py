@@ -34,7 +34,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Hold one layer; the coefficients are arrays of shape (S,)."""
+    """Hold one layer; the coefficients are arrays of shape (S,). Its area over the luminal one is ``spread (1 + growth x)``."""
 
     name: str
     thickness: float
@@ -44,6 +44,11 @@ class Sheet:
     loss: np.ndarray
     laws: tuple[MichaelisMenten, ...]
     pools: tuple[Pool, ...]
+    growth: float = 0.0
+
+    def area(self, x: np.ndarray) -> np.ndarray:
+        """Return the area at the depths `x` over the luminal area."""
+        return self.spread * (1.0 + self.growth * x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,8 @@ class Slab:
         return min(held, default=1e-15)
 
 
-def slab_of(barrier: Barrier) -> Slab:
-    """Return the equations of `barrier`.
+def slab_of(barrier: Barrier, radius_m: float | None = None) -> Slab:
+    """Return the equations of `barrier`; with `radius_m`, of rings around a vessel of that radius.
 
     Raises
     ------
@@ -105,10 +110,14 @@ def slab_of(barrier: Barrier) -> Slab:
             if c.layer == index
         )
 
+    inner = [(radius_m or 0.0) + sum(x.thickness_m for x in barrier.layers[:i]) for i in range(len(barrier.layers))]
     sheets = tuple(
-        Sheet(x.name, x.thickness_m, x.spread, row(x.diffusivity_m2_s), row(x.capacity), row(x.loss_per_s), x.reactions, pools(i))
-        for i, x in enumerate(barrier.layers)
-    )
+        Sheet(
+            x.name, x.thickness_m, x.spread * (r / radius_m if radius_m else 1.0), row(x.diffusivity_m2_s), row(x.capacity),
+            row(x.loss_per_s), x.reactions, pools(i), 1.0 / r if radius_m else 0.0,
+        )
+        for i, (x, r) in enumerate(zip(barrier.layers, inner, strict=True))
+    )  # fmt: skip
     membranes = {m.face: m.routes for m in barrier.membranes}
     faces = tuple(Face(membranes.get(i), tuple(b.route for b in barrier.bypasses if b.to_layer == i)) for i in range(len(sheets)))
     return Slab(len(barrier.species), sheets, faces)

@@ -9,6 +9,7 @@ import numpy as np
 from krogh.pinn.march import Trained
 from krogh.pinn.physics import Slab
 from krogh.pinn.sampling import march_of, states
+from krogh.pinn.window import Window
 from krogh.transport.march import March
 from krogh.transport.operator import Operator
 from krogh.transport.problem import Problem, Solution
@@ -67,6 +68,21 @@ class PinnSolution(Solution):
         """Return u at the times `t_s` on the nodes of the mesh, shape (time, B, S, N), straight from the networks."""
         t = np.asarray(t_s, dtype=float)
         out = np.zeros((t.size, *self.operator.graph.shape))
+        for w, here in self._split(t):
+            out[here] = states(self.operator, self.problem, w, t[here] - w.clock.start_s)
+        return out
+
+    def at(self, layer: int, x_m: np.ndarray, t_s: np.ndarray, species: int = 0) -> np.ndarray:
+        """Return the free concentration in a layer at depths `x_m` and times `t_s` (points) [mol/m3]."""
+        x, t = np.broadcast_arrays(np.asarray(x_m, dtype=float), np.asarray(t_s, dtype=float))
+        out = np.zeros(x.shape)
+        for w, here in self._split(t):
+            out[here] = w.evaluate(species, layer, x[here], np.maximum(t[here] - w.clock.start_s, 0.0))[0]
+        return out
+
+    def _split(self, t: np.ndarray) -> list[tuple[Window, np.ndarray]]:
+        """Return each window with a mask of the times that lie in it; round-off beyond the end belongs to the last."""
+        out = []
         for k, w in enumerate(self.windows):
             clock = w.window.clock
             low, high = clock.start_s + clock.a_s, clock.start_s + clock.b_s
@@ -74,17 +90,5 @@ class PinnSolution(Solution):
             if k == len(self.windows) - 1:
                 here |= t > high
             if np.any(here):
-                out[here] = states(self.operator, self.problem, w.window, t[here] - clock.start_s)
-        return out
-
-    def at(self, layer: int, x_m: np.ndarray, t_s: np.ndarray, species: int = 0) -> np.ndarray:
-        """Return the free concentration in a layer at depths `x_m` and times `t_s` (points) [mol/m3]."""
-        x, t = np.broadcast_arrays(np.asarray(x_m, dtype=float), np.asarray(t_s, dtype=float))
-        out = np.zeros(x.shape)
-        for k, w in enumerate(self.windows):
-            clock = w.window.clock
-            low, high = clock.start_s + clock.a_s, clock.start_s + clock.b_s
-            here = (t > low) & (t <= high) if k else t <= high
-            if np.any(here):
-                out[here] = w.window.evaluate(species, layer, x[here], np.maximum(t[here] - clock.start_s, 0.0))[0]
+                out.append((w.window, here))
         return out

@@ -76,12 +76,12 @@ def compare_solvers(
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Comparison:
-    """Return both answers to a slab problem.
+    """Return both answers to one problem.
 
     Parameters
     ----------
     case : Case
-        See :func:`krogh.runs.simulate.plan`; a slab.
+        See :func:`krogh.runs.simulate.plan`; a slab or a cylinder.
     method : str
         A key of :data:`krogh.pinn.methods.METHODS`.
     tol : float
@@ -92,12 +92,12 @@ def compare_solvers(
     Raises
     ------
     InputError
-        If the geometry is not a slab, or a tolerance is out of range.
+        If the geometry is neither slab nor cylinder, or a tolerance is out of range.
     """
     clock = time.process_time()
     problem = case.problem
     if not isinstance(problem, Problem):
-        raise InputError("geometry", got=type(problem).__name__, expected="a slab")
+        raise InputError("geometry", got=type(problem).__name__, expected="a slab or a cylinder")
     networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress)
     middle = time.process_time()
     volumes = solve(problem, rtol=rtol)

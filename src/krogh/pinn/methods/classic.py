@@ -18,12 +18,13 @@ import numpy as np
 from krogh.barrier.routes import Efflux
 from krogh.pinn.basis import Clock, Columns, Depth, Kernels
 from krogh.pinn.certificate import certificate
+from krogh.pinn.draw import Size
 from krogh.pinn.faces import net_flux
 from krogh.pinn.march import Trained
 from krogh.pinn.methods.task import Task
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import law_terms
-from krogh.pinn.window import Size, Window
+from krogh.pinn.window import Window
 
 __all__ = ["run"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from krogh.pinn.draw import Size
 from krogh.pinn.march import Plan, Trained, cover
 from krogh.pinn.methods.task import Task
-from krogh.pinn.window import Size
 
 __all__ = ["levels_of", "run"]
 
