@@ -13,7 +13,6 @@ from krogh.blood.exponentials import ExponentialBlood
 from krogh.errors import InputError
 from krogh.pinn.cylinder.axial import axial
 from krogh.pinn.cylinder.mixing import Anderson
-from krogh.pinn.cylinder.solution import CylinderSolution
 from krogh.transport.cylinder import Capillary
 from krogh.transport.problem import Problem
 from krogh.transport.problem import solve as finite_volumes
@@ -47,17 +46,13 @@ def test_blood_that_is_emptied_along_the_way_follows_crone_and_renkin():
     assert found.sampler.blood(z, np.full(2, 1.9))[0] == pytest.approx(exact, rel=1e-4)
 
 
-def test_finite_volumes_approach_the_networks_as_their_slices_shrink_and_mass_is_kept():
-    times, apart = np.linspace(0, 60, 31)[1:], []
-    networks = pinn.solve(Problem(tissue(), rising(), 60.0, capillary=VESSEL, cells=40, cells_along=80))
-    for slices in (20, 80):
-        problem = Problem(tissue(), rising(), 60.0, capillary=VESSEL, cells=40, cells_along=slices)
-        volumes = finite_volumes(problem, rtol=1e-6)
-        same_mesh = CylinderSolution(problem, networks.slab, networks.windows, networks.tol, np.ones(1))
-        a, b = same_mesh.sample(times), volumes.sample(times)
-        apart.append(np.sqrt(((a - b) ** 2).sum() / (b**2).sum()))
-    assert apart[1] < 5e-4
-    assert apart[1] < 0.4 * apart[0]
+def test_the_cylinder_agrees_with_finite_volumes_and_keeps_mass():
+    problem = Problem(tissue(), rising(), 60.0, capillary=VESSEL, cells=40, cells_along=40)
+    networks, volumes = pinn.solve(problem), finite_volumes(problem, rtol=1e-6)
+    times = np.linspace(0, 60, 31)[1:]
+    held = volumes.capacity[0, 0] > 0  # finite volumes know the faces of a membrane at their steps only
+    a, b = (x.sample(times)[..., held] for x in (networks, volumes))
+    assert np.sqrt(((a - b) ** 2).sum() / (b**2).sum()) < 1e-4
     assert networks.converged
     assert networks.mass_defect < 1e-5
     for row in ("in:blood flow", "out:blood flow", "loss:tissue"):
