@@ -120,7 +120,7 @@ def simulate(
 
     config = build_config({}, (), {"compounds": list(compounds), **settings})
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
-    cases = plan(config, own=own, plasma=plasma, maps=read_maps(p.file for p in config.block.patterns),
+    cases = plan(config, own=own, plasma=plasma, maps=read_maps(config.block),
                  vessels=find_network(config.network.nodes, config.network.segments))  # fmt: skip
     groups = []
     for case in cases:

@@ -57,9 +57,90 @@ def test_a_leak_lets_more_in_and_is_seen_in_the_basement_membrane():
     assert float(leaky.density_paracellular.max()) == pytest.approx(300.0)
 
 
+def test_uneven_tissue_from_files_functions_and_numbers(tmp_path, monkeypatch):
+    import nibabel
+
+    monkeypatch.chdir(tmp_path)
+    settings = {"dose": "10 mg iv", "duration": "10 min", "geometry": "block"}
+    image = np.random.default_rng(0).uniform(0.5, 2.0, (5, 16, 3))
+    np.save("binding.npy", image)
+    nibabel.save(nibabel.Nifti1Image(image.astype(np.float32), np.eye(4)), "binding.nii.gz")
+    own = {"quantity": "storage"}
+    runs = [
+        krogh.simulate("morphine", block=block(tissue=[{**own, **how}]), **settings).dataset
+        for how in (
+            {"shape": "volume", "file": "binding.npy"},
+            {"shape": "volume", "file": "binding.nii.gz"},
+            {"shape": "values", "values": image.tolist()},
+        )
+    ]
+    for other in runs[1:]:
+        np.testing.assert_allclose(other.auc_brain_total.values, runs[0].auc_brain_total.values, rtol=1e-6)
+    drawn = runs[0].tissue_storage.values[0]
+    assert np.all(drawn[runs[0].layer.values != "interstitium"] == 1.0)
+    assert drawn.min() < 0.8
+    assert float(runs[0].mass_defect_run.max()) <= 1e-13
+    assert np.isnan(float(runs[0].kp_uu_steady.item()))
+    plain = krogh.simulate("morphine", block=block(), **settings).dataset
+    sink = [
+        {"quantity": "uptake", "rate": "1 1/s", "shape": "function", "function": lambda x, y, z: 1.0 * (y < 20e-6) + 0 * x * z}
+    ]
+    cleared = krogh.simulate("morphine", block=block(tissue=sink), **settings).dataset
+    assert float(cleared.auc_interstitium.item()) < 0.1 * float(plain.auc_interstitium.item())
+    full = [{"quantity": "storage", "medium": "neuron", "factor": 5.0, "radius": "9 um"}]
+    bound = krogh.simulate("morphine", block=block(tissue=full), **settings).dataset
+    assert float(bound.auc_brain_total.item()) > float(plain.auc_brain_total.item())
+    assert float(bound.auc_neuron.item()) < float(plain.auc_neuron.item())
+
+
+def test_a_number_for_the_whole_layer_is_the_layer_with_that_number():
+    settings = {"dose": "10 mg iv", "duration": "10 min", "geometry": "block", "rtol": 1e-6}
+    number = [{"quantity": "diffusivity", "shape": "uniform", "factor": 0.2}]
+    same = [
+        {"quantity": "diffusivity", "shape": "function", "function": lambda x, y, z: 0.2 * (1 + 1e-14 * (y > 5e-6)) + 0 * x * z}
+    ]
+    one, two = (krogh.simulate("morphine", block=block(tissue=t), **settings).dataset for t in (number, same))
+    np.testing.assert_allclose(two.auc_interstitium.values, one.auc_interstitium.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tissue", "word"),
+    [
+        ({"quantity": "diffusivity", "factor": 0.0}, "> 0"),
+        ({"quantity": "diffusivity", "medium": "interstition"}, "interstitium"),
+        ({"quantity": "exchange"}, "diffusivity or storage or uptake"),
+        ({"quantity": "diffusivity", "medium": "neuron"}, "storage or exchange"),
+        ({"quantity": "storage", "compound": "codeine"}, "codeine"),
+        ({"quantity": "storage", "center": ["90 um", "1 um", "1 um"]}, "within"),
+        ({"quantity": "storage", "radius": "0 um"}, "radius"),
+        ({"quantity": "uptake", "rate": "3 um"}, "rate"),
+        ({"quantity": "storage", "shape": "volume"}, "no file"),
+        ({"quantity": "storage", "shape": "volume", "file": "none.npy"}, "no such file"),
+        ({"quantity": "storage", "shape": "volume", "file": "nan.npy"}, "nan.npy.*not a number"),
+        ({"quantity": "storage", "shape": "volume", "file": "negative.npy"}, "negative.npy.*-1"),
+        ({"quantity": "storage", "shape": "volume", "file": "flat.npy"}, "8 x 6 values.*three dimensions"),
+        ({"quantity": "storage", "shape": "volume", "file": "text.npy"}, "NPY or NIfTI"),
+        ({"quantity": "storage", "shape": "volume", "file": "text.nii"}, "text.nii"),
+        ({"quantity": "storage", "shape": "values", "values": [["a"]]}, "nested lists"),
+        ({"quantity": "storage", "shape": "function"}, "no function"),
+        ({"quantity": "density"}, "tissue.0.quantity"),
+    ],
+)
+def test_tissue_that_is_none_is_refused(tissue, word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("nan.npy", np.full((2, 2, 2), np.nan))
+    np.save("negative.npy", -np.ones((2, 2, 2)))
+    np.save("flat.npy", np.ones((8, 6)))
+    Path("text.npy").write_text("words")
+    Path("text.nii").write_text("words")
+    with pytest.raises(InputError, match=word) as caught:
+        krogh.simulate("morphine", geometry="block", duration="1 s", block=block(tissue=[tissue]))
+    assert "\n" not in str(caught.value)
+
+
 def test_every_example_is_accepted(capsys):
     files = sorted(EXAMPLES.glob("block-*.toml"))
-    assert len(files) >= 3
+    assert len(files) >= 4
     for file in files:
         assert _run(["simulate", "--config", str(file), "--dry-run"]) == 0, file
     assert "block of" in capsys.readouterr().out

@@ -258,9 +258,9 @@ def test_mass_is_kept_over_a_day_at_any_tolerance(rtol):
     assert run.most_negative >= -1e-14
 
 
-def _random_block(rng, case):
+def _random_block(rng, case, side=6):
     count = int(rng.integers(2, 5))
-    faces = 36
+    faces = side**2
     layers, walls = [], []
     for i in range(count):
         enzyme = (MichaelisMenten(10 ** rng.uniform(-4, 1), 10 ** rng.uniform(-4, 1), (None,)),) if rng.random() < 0.3 else ()
@@ -283,8 +283,8 @@ def _random_block(rng, case):
     if case % 2:
         barrier, turnover = with_lumen(barrier, 2e-6, 3e-10, rng.uniform(0.05, 1)), 10 ** rng.uniform(-2, 1)
     h = 10 ** rng.uniform(-7, -5)
-    return _block(barrier, 6 * len(barrier.layers), uniform_axis(6 * h, 6), Axis(h * rng.uniform(0.5, 2, 6)), tolerance=1e-7,
-                  turnover_per_s=turnover)  # fmt: skip
+    y, z = uniform_axis(side * h, side), Axis(h * rng.uniform(0.5, 2, side))
+    return _block(barrier, 6 * len(barrier.layers), y, z, tolerance=1e-7, turnover_per_s=turnover)
 
 
 def test_an_implicit_stage_converges_for_any_step():

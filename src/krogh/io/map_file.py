@@ -1,27 +1,48 @@
-"""Read a map over the barrier: a grey picture, or a table of densities."""
+"""Read a map over the barrier (a grey picture, or a table of densities), or a volume of tissue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from krogh.errors import InputError
+from krogh.runs.config import BlockConfig
 
-__all__ = ["read_map", "read_maps"]
+__all__ = ["read_map", "read_maps", "read_volume"]
 
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
-def read_maps(files: Iterable[str | None], folder: Path | None = None) -> dict[str, np.ndarray]:
-    """Return the maps by the name that was given; a file in `folder` (that of the settings file) goes first."""
+def read_maps(settings: BlockConfig, folder: Path | None = None) -> dict[str, np.ndarray]:
+    """Return the maps and volumes by the name that was given; a file in `folder` (that of the settings file) goes first."""
     found = {}
-    for name in files:
-        if name is not None:
-            beside = (folder or Path()) / name
-            found[name] = read_map(beside if beside.exists() else Path(name))
+    for table, read in ((settings.patterns, read_map), (settings.tissue, read_volume)):
+        for name in (entry.file for entry in table):
+            if name is not None:
+                beside = (folder or Path()) / name
+                found[name] = read(beside if beside.exists() else Path(name))
     return found
+
+
+def read_volume(path: Path) -> np.ndarray:
+    """Return a three-dimensional image (depth, y, z) of a NPY or NIfTI file; voxel sizes are not used.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or is neither.
+    """
+    if not path.is_file():
+        raise InputError(str(path), got="no such file", expected="a volume (NPY, NIfTI)")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        from krogh.io.nifti import read_image
+
+        return np.asarray(read_image(path).data, dtype=float)
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), dtype=float)
+    except (ValueError, OSError, EOFError, TypeError) as error:
+        raise InputError(str(path), got=" ".join(str(error).split())[:80], expected="numbers in NPY or NIfTI format") from None
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -19,7 +19,7 @@ from krogh.plots.style import GREY, MAP, house_style, new_figure
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Scale", "block_of", "chosen_frames", "colour_norm", "draw_block", "draw_frame", "plane_index"]
+__all__ = ["Scale", "block_of", "chosen_frames", "colour_norm", "draw_block", "draw_frame", "edges_um", "plane_index"]
 
 Scale = Literal["log", "linear"]
 
@@ -138,9 +138,11 @@ def _draw(one: xr.Dataset, scale: Scale, k: int) -> Figure:
     return figure
 
 
-def draw_frame(axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Band, ...], norm: Normalize) -> Any:
-    """Draw one plane (x, y), every layer in its own band, faces as lines; return the image."""
-    edges = _edges_um(one, "y")
+def draw_frame(
+    axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Band, ...], norm: Normalize, *, along: str = "y"
+) -> Any:
+    """Draw one plane (x, `along`), every layer in its own band, faces as lines; return the image."""
+    edges = edges_um(one, along)
     axis.set_facecolor(mpl.colormaps[MAP](0.0))
     axis.grid(False)
     floor = norm.vmin if isinstance(norm, LogNorm) else None
@@ -154,11 +156,12 @@ def draw_frame(axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Ba
     for label in axis.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
     axis.set_xlabel("layer, stretched [thickness in nm, µm]", fontsize=8)
-    axis.set_ylabel("y, along the barrier [µm]")
+    axis.set_ylabel(f"{along}, along the barrier [µm]")
     return mesh
 
 
-def _edges_um(one: xr.Dataset, axis: str) -> NDArray[np.float64]:
+def edges_um(one: xr.Dataset, axis: str) -> NDArray[np.float64]:
+    """Return the faces of the cells along y or z [um]."""
     centers = one[axis].values
     width = float(one.attrs.get(f"width_{axis}", 2 * centers[0]))
     inner = 0.5 * (centers[1:] + centers[:-1])
@@ -168,13 +171,17 @@ def _edges_um(one: xr.Dataset, axis: str) -> NDArray[np.float64]:
 
 def _lower(figure: Figure, grid: Any, one: xr.Dataset, frames: list[int], k: int) -> None:
     """Draw the maps of the routes, then the deviation from the mean along y in each layer at the frames."""
-    names = [str(n) for n in one.data_vars if str(n).startswith("density_")][:1]
+    names = [str(n) for n in one.data_vars if str(n).startswith("density_")] + _tissue_maps(one, k)
+    names = names[:1]
     first = len(names)
     for column, name in enumerate(names):
         axis = figure.add_subplot(grid[1, column])
+        if name.startswith("tissue_"):
+            _tissue(figure, axis, one, name, k)
+            continue
         density = one[name].values
         mesh = axis.pcolormesh(
-            _edges_um(one, "z"), _edges_um(one, "y"), density, cmap="cividis", rasterized=True, norm=_map_norm(density)
+            edges_um(one, "z"), edges_um(one, "y"), density, cmap="cividis", rasterized=True, norm=_map_norm(density)
         )
         axis.axvline(float(one.z[k]) * 1e6, color="#D55E00", lw=1.0, ls=(0, (4, 2)))
         axis.set_aspect("equal")
@@ -187,9 +194,40 @@ def _lower(figure: Figure, grid: Any, one: xr.Dataset, frames: list[int], k: int
         _along(figure.add_subplot(grid[1, column]), one, i, k, legend=column == first)
 
 
+def _neutral(name: str) -> float:
+    return 0.0 if name == "tissue_uptake" else 1.0
+
+
+def _tissue_maps(one: xr.Dataset, k: int) -> list[str]:
+    """Return the maps of the tissue that change something in the plane, the one that changes most of it first."""
+    names = [str(n) for n in one.data_vars if str(n).startswith("tissue_")]
+    changed = {n: int((one[n].isel(z=k).values != _neutral(n)).sum()) for n in names}
+    return sorted((n for n in names if changed[n]), key=lambda n: -changed[n])
+
+
+def _tissue(figure: Figure, axis: Axes, one: xr.Dataset, name: str, k: int) -> None:
+    """Draw a map of the tissue in the plane, to scale, from the first depth that it changes to the last."""
+    values = one[name].isel(z=k).transpose("x", "y").values
+    width = one["cell_width"].values
+    faces = np.concatenate([[0.0], np.cumsum(width)]) * 1e6
+    faces += 1e6 * (float(one.x[0]) - 0.5 * float(width[0]))
+    odd = np.flatnonzero(np.any(values != _neutral(name), axis=1))
+    low, high = int(odd[0]), int(odd[-1]) + 1
+    part = values[low:high].T
+    norm = Normalize(0.0, float(part.max())) if name == "tissue_uptake" else _map_norm(part)
+    mesh = axis.pcolormesh(faces[low : high + 1], edges_um(one, "y"), part, cmap="cividis", rasterized=True, norm=norm)
+    axis.grid(False)
+    quantity = name.removeprefix("tissue_")
+    axis.set_title(f"map of {quantity}")
+    axis.set_xlabel("depth from the wall [µm]")
+    axis.set_ylabel("y [µm]")
+    unit = "[1/s]" if quantity == "uptake" else "/ layer [1]"
+    figure.colorbar(mesh, ax=axis, shrink=0.9).set_label(f"{quantity} {unit}")
+
+
 def _map_norm(density: NDArray[np.float64]) -> Normalize:
     low, high = float(density.min()), float(density.max())
-    if low > 0 and high > 30:  # a leak; a hole is linear
+    if low > 0 and (high > 30 or high > 30 * low):  # a leak; a hole is linear
         return LogNorm(low, high)
     return Normalize(0.0, max(1.0, high))
 
@@ -233,7 +271,7 @@ def _caption(z_um: float, scale: Scale) -> str:
     return (
         f"Free concentration in the plane z = {z_um:.3g} µm at single times ({colours}). Blood is on the left; each layer is "
         "drawn in its own band with its true thickness below it, white lines are the faces, and within a band the scale is "
-        "linear. Bottom: the density of a route that was drawn on the barrier (dashed: the plane above), and how far each layer "
-        "is from its own mean along y. A hole or a leak shows in the endothelium or the basement "
+        "linear. Bottom: what was drawn on the barrier (density of a route; dashed: the plane above) or on the tissue (in that "
+        "plane), and how far each layer is from its own mean along y. A hole or a leak shows in the endothelium or the basement "
         "membrane at once; tissue evens it out by diffusion."
     )

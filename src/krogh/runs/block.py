@@ -10,6 +10,7 @@ from krogh.barrier.member import Member
 from krogh.barrier.model import Barrier
 from krogh.barrier.routes import with_density
 from krogh.errors import InputError
+from krogh.runs.block_tissue import with_tissue
 from krogh.runs.config import BlockConfig, PatternConfig
 from krogh.transport.block.axis import Axis, uniform_axis
 from krogh.transport.block.maps import from_function, from_image, patch, pores
@@ -33,7 +34,7 @@ def block_problem(
     """Return the problem of a block.
 
     The lumen has the volume per wall area of `capillary` (half its radius) and is renewed once per transit. `maps` holds the
-    images and maps that the patterns name, by file name.
+    images, maps and volumes that the settings name, by file name.
 
     Raises
     ------
@@ -51,10 +52,11 @@ def block_problem(
     if settings.lumen == "perfused":
         d = np.array([[m.crossing.diffusivity_m2_s for m in members]])
         lumen = Lumen(capillary.radius_m / 2, capillary.velocity_m_s / capillary.length_m, d)
-    return BlockProblem(
+    problem = BlockProblem(
         barrier, blood, duration_s, y, z, cells=settings.cells, lumen=lumen, fu_plasma=getattr(blood, "fu", 1.0),
         frames_s=frame_times(duration_s, settings.frames), densities=densities,
     )  # fmt: skip
+    return with_tissue(problem, settings.tissue, maps)
 
 
 def frame_times(duration_s: float, count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from krogh.errors import InputError, UsageError, nearest
 
-__all__ = ["BlockConfig", "NetworkConfig", "PatternConfig", "SimulateConfig", "build_config"]
+__all__ = ["BlockConfig", "NetworkConfig", "PatternConfig", "SimulateConfig", "TissueConfig", "build_config"]
 
 
 class PatternConfig(BaseModel):
@@ -30,6 +30,24 @@ class PatternConfig(BaseModel):
     function: Any = Field(None, description="density(y_m, z_m), from Python only")
 
 
+class TissueConfig(BaseModel):
+    """Say how one property of one medium varies from cell to cell; factors are over the uniform medium (1: as there)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    quantity: Literal["diffusivity", "storage", "uptake", "exchange"] = Field(description="what varies")
+    medium: str = Field("interstitium", description="layer, or cells inside the tissue: neuron, astrocyte")
+    shape: Literal["uniform", "ball", "volume", "values", "function"] = "ball"
+    factor: float = Field(1.0, ge=0, le=1e9, description="value everywhere (uniform), or inside a ball")
+    rate: str = Field("0.01 1/s", description="uptake where the map is 1")
+    center: tuple[str, str, str] | None = Field(None, description="(depth in the layer, y, z) of a ball; None: the middle")
+    radius: str = Field("5 um", description="radius of a ball")
+    file: str | None = Field(None, description="volume (NPY, NIfTI) over depth, y, z of the layer")
+    values: Any = Field(None, description="the same as nested lists")
+    function: Any = Field(None, description="f(depth_m, y_m, z_m), from Python only")
+    compound: str | None = Field(None, description="only for this one; None: for all of a run")
+
+
 class BlockConfig(BaseModel):
     """Hold the settings of ``geometry = "block"``: a piece of barrier with its tissue in three dimensions."""
 
@@ -43,6 +61,7 @@ class BlockConfig(BaseModel):
     lumen: Literal["perfused", "reservoir"] = Field("perfused", description="flowing blood in front of the wall, or a fixed one")
     frames: int = Field(16, ge=1, le=400, description="times at which whole fields are kept")
     patterns: tuple[PatternConfig, ...] = Field((), description="how routes vary along the barrier")
+    tissue: tuple[TissueConfig, ...] = Field((), description="how the tissue varies from cell to cell")
 
 
 class NetworkConfig(BaseModel):

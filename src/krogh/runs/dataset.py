@@ -46,6 +46,12 @@ _SCALARS = {
     "most_negative": ("1", "most negative concentration over the largest"),
 }
 
+_TISSUE = (
+    ("diffusivity", "1", "diffusivity over that of the layer"),
+    ("storage", "1", "capacity (volume fraction over unbound fraction) over that of the layer"),
+    ("uptake", "s-1", "first-order uptake beyond that of the layer"),
+)
+
 
 def output_times(duration_s: float, events_s: np.ndarray, *, uniform: int = 241, after_event: int = 24) -> np.ndarray:
     """Return the times of the results [s]: evenly spaced, and closer after every dose."""
@@ -159,6 +165,12 @@ def _block(solution: BlockSolution, u: np.ndarray, s: int, coords: dict[str, Any
     for route, density in problem.densities.items():
         text = f"density of {route} over the uniform barrier's"
         found[f"density_{route}"] = (("y", "z"), density, {"units": "1", "long_name": text})
+    if problem.tissue is not None:
+        grid = (cells.size, problem.y.size, problem.z.size)
+        for name, unit, text in _TISSUE:
+            values = getattr(problem.tissue, name)[s].astype(np.float32).reshape(grid)
+            if np.any(values != (unit == "1")):
+                found[f"tissue_{name}"] = (("x", "y", "z"), values, {"units": unit, "long_name": text})
     return found
 
 

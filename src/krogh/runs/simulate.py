@@ -109,7 +109,7 @@ def plan(
     plasma : (t_s, total_mol_m3), optional
         A measured plasma curve in place of a dose; for one compound.
     maps : mapping of str to array, optional
-        Pictures and maps that the patterns of a block name, by file name; see :func:`krogh.io.map_file.read_maps`.
+        Pictures, maps and volumes that a block names, by file name; see :func:`krogh.io.map_file.read_maps`.
     vessels : Vessels, optional
         The capillaries of ``geometry = "network"``; see :func:`krogh.io.network_file.read_network`.
 
@@ -206,7 +206,7 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
     solution: AnySolution
     if isinstance(case.problem, BlockProblem):
         solution = solve_block(case.problem, **settings)
-        uniform = not case.problem.densities
+        uniform = not case.problem.densities and case.problem.tissue is None
     elif isinstance(case.problem, NetworkProblem):
         solution, uniform = solve_network(case.problem, **settings), True
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from krogh.app.pages import cross, link, measure, runs
+from krogh.app.pages import cross, link, measure, runs, screen
 from krogh.app.workspace import Workspace
 
 __all__ = ["register_pages"]
@@ -10,7 +10,8 @@ __all__ = ["register_pages"]
 
 def register_pages(workspace: Workspace, largest_upload: int) -> None:
     """Add every page to the running application."""
-    cross.register(workspace)
+    cross.register(workspace, largest_upload)
     measure.register(workspace, largest_upload)
+    screen.register(workspace, largest_upload)
     link.register(workspace)
     runs.register(workspace)

@@ -58,12 +58,29 @@ class Flows:
                 own, x = self.planes(i), slice(leaf.start, leaf.stop)
                 add_leaf(u[s, x], u[s, own], known[s, own], held, gh, leaf.mass[s], leaf.exchange[s], float(leaf.trapping[s]),
                          self.area, out[s, x], out[s, own])  # fmt: skip
-            for k, law in enumerate(model.laws):
-                amount = (gh * flux[k, s]) * self.area
-                out[s, model.port_cell[law.head]] += amount
-                if law.tail != BLOOD:
-                    out[s, model.port_cell[law.tail]] -= amount
+            self.add_laws(out, s, gh, flux)
         return out
+
+    def diffuse(self, u: np.ndarray) -> np.ndarray:
+        """Return the linear flows (S, plane, F) of the x cells alone, blood and membranes at zero; a symmetric operator."""
+        model = self.model
+        nx, ny, nz = model.grid
+        out = np.zeros_like(u)
+        for s in range(u.shape[0]):
+            cells = u[s, :nx].reshape(nx, ny, nz)
+            bulk(
+                cells, cells, False, 1.0, model.mass[s], model.link[s], model.lateral[s], model.loss[s], model.inflow[s], 0.0,
+                model.y.width_m, model.z.width_m, model.y.link_1_m, model.z.link_1_m, out[s, :nx].reshape(nx, ny, nz),
+            )  # fmt: skip
+        return out
+
+    def add_laws(self, out: np.ndarray, s: int, gh: float, flux: np.ndarray) -> None:
+        """Add gh times what the membranes carry of species `s` to the cells behind their ports."""
+        for k, law in enumerate(self.model.laws):
+            amount = (gh * flux[k, s]) * self.area
+            out[s, self.model.port_cell[law.head]] += amount
+            if law.tail != BLOOD:
+                out[s, self.model.port_cell[law.tail]] -= amount
 
     def rate(self, u: np.ndarray, blood: np.ndarray, flux: np.ndarray) -> np.ndarray:
         """Return F (S, plane, F) for the membrane fluxes (K, S, F)."""
@@ -130,7 +147,7 @@ class Flows:
                 rate = term.rate[s][:, None]
                 now, then = (rate * x / (1 + np.maximum(x, 0.0) * term.inverse_km[s]) for x in (u[s, own], before[s]))
                 scale = float(self._held(term, s, gh) * np.abs(u[s, own]).max()) + 1e-300
-                off = now - then - slopes[i][s][:, None] * change
+                off = now - then - self._wide(slopes[i][s]) * change
                 worst = max(worst, gh * float(np.abs(off).max()) / scale)
                 if product is not None:  # what was formed was taken from the state before
                     scale = float(
@@ -138,6 +155,11 @@ class Flows:
                     )
                     worst = max(worst, gh * float(np.abs(now - then).max()) / (scale + 1e-300))
         return worst
+
+    @staticmethod
+    def _wide(slope: np.ndarray) -> np.ndarray:
+        """Return slopes (n) so that they multiply cells (n, F)."""
+        return slope[:, None]
 
     def _held(self, term: ReactionTerm, s: int, gh: float) -> float:
         mass = self.model.mass[s, term.start : term.stop] if term.leaf is None else self.model.leaves[term.leaf].mass[s]
@@ -150,7 +172,8 @@ class Flows:
         own = [slope for slope, term in zip(slopes, self.model.reactions, strict=True) if term.leaf == leaf]
         return sum(own) if own else 0.0
 
-    def _leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+    def leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+        """Return the per-area pivots (S, n) of a leaf."""
         leaf = self.model.leaves[i]
         return leaf.mass + gh * (leaf.exchange / leaf.trapping[:, None] + self._added(i, slopes))
 
@@ -163,7 +186,7 @@ class Flows:
                 out[:, term.start : term.stop] += gh * slope
         for i, leaf in enumerate(model.leaves):
             g = gh * leaf.exchange
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             # g - g (g/trapping) / pivot, without cancellation
             rest = leaf.mass + gh * (self._added(i, slopes) + np.zeros_like(leaf.mass))
             out[:, leaf.start : leaf.stop] += g * rest / pivot
@@ -175,7 +198,7 @@ class Flows:
             return residual[:, : self.model.grid[0]]
         right = residual[:, : self.model.grid[0]].copy()
         for i, leaf in enumerate(self.model.leaves):
-            share = gh * leaf.exchange / leaf.trapping[:, None] / self._leaf_pivot(i, gh, slopes)
+            share = gh * leaf.exchange / leaf.trapping[:, None] / self.leaf_pivot(i, gh, slopes)
             right[:, leaf.start : leaf.stop] += share[:, :, None] * residual[:, self.planes(i)]
         return right
 
@@ -185,7 +208,7 @@ class Flows:
             return cells
         parts = [cells]
         for i, leaf in enumerate(self.model.leaves):
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             change = residual[:, self.planes(i)] / self.area
             change += (gh * leaf.exchange)[:, :, None] * cells[:, leaf.start : leaf.stop]
             parts.append(change / pivot[:, :, None])
@@ -227,7 +250,7 @@ class Flows:
         """Return the uniform change of every plane (S, plane) from that of the cells (S, nx)."""
         parts = [lift]
         for i, leaf in enumerate(self.model.leaves):
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             parts.append((defect[:, self.planes(i)] / area + gh * leaf.exchange * lift[:, leaf.start : leaf.stop]) / pivot)
         return np.concatenate(parts, axis=1)
 
@@ -265,21 +288,24 @@ class Flows:
             rest = (flux[k] * area).sum(-1) - net
             out[:, first] += np.maximum(rest, 0.0)
             out[:, first + 1] += np.maximum(-rest, 0.0)
-        sums = np.stack([plane_sums(u[s], area) for s in range(s_count)])
-        nx = model.grid[0]
-        out[:, row] = (model.inflow * blood[:, None]).sum(-1) * area.sum()
-        out[:, row + 1] = (model.inflow * sums[:, :nx]).sum(-1)
+        row = self._ledger_first_order(out, row, u, blood)
+        self._ledger_reactions(out, row, u, linearised)
+        return out
+
+    def _ledger_first_order(self, out: np.ndarray, row: int, u: np.ndarray, blood: np.ndarray) -> int:
+        """Add exchange with the blood reservoir and losses; return the next row."""
+        model, nx = self.model, self.model.grid[0]
+        sums = np.stack([plane_sums(x[:nx], self.area) for x in u])
+        out[:, row] = (model.inflow * blood[:, None]).sum(-1) * self.area.sum()
+        out[:, row + 1] = (model.inflow * sums).sum(-1)
         row += 2
         for planes in model.media.values():
             own = planes[planes < nx]
             out[:, row] = (model.loss[:, own] * sums[:, own]).sum(-1)
             row += 1
-        self._ledger_reactions(out, row, u, sums, linearised)
-        return out
+        return row
 
-    def _ledger_reactions(
-        self, out: np.ndarray, row: int, u: np.ndarray, sums: np.ndarray, linearised: Linearised | None
-    ) -> None:
+    def _ledger_reactions(self, out: np.ndarray, row: int, u: np.ndarray, linearised: Linearised | None) -> None:
         """Add what reactions take, by the linearisation that the last pass used, and form, by the state before it."""
         for i, term in enumerate(self.model.reactions):
             own = self._range(term)
@@ -288,13 +314,17 @@ class Flows:
                     taken = formed = self._sums(term, s, u[s, own]).sum()
                 else:
                     before, state = linearised[0][i]
-                    change = sums[s, own] - plane_sums(state[s], self.area)
+                    change = self._changed(linearised[1][i][s], u[s, own], state[s])
                     formed = before[s].sum()
-                    taken = formed + (linearised[1][i][s] * change).sum()
+                    taken = formed + change
                 out[s, row] += taken
                 if product is not None:
                     out[product, row + 1] += formed
             row += 2
+
+    def _changed(self, slope: np.ndarray, new: np.ndarray, old: np.ndarray) -> float:
+        """Return by how much a reaction with these slopes takes more from `new` (n, F) than from `old`."""
+        return float((slope * (plane_sums(new, self.area) - plane_sums(old, self.area))).sum())
 
     # -- explicit steps --------------------------------------------------------------------------------------------------------
 

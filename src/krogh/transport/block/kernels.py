@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_leaf", "add_uptake", "bulk", "eliminate", "factor", "plane_sums", "substitute", "uptake_slope", "window_solve"]
+__all__ = [
+    "add_leaf",
+    "add_leaf_cells",
+    "add_uptake",
+    "bulk",
+    "eliminate",
+    "factor",
+    "plane_sums",
+    "pull_bulk",
+    "substitute",
+    "uptake_slope",
+    "window_solve",
+]
 
 
 @njit(cache=True, nogil=True, fastmath=False)
@@ -64,6 +76,20 @@ def add_leaf(u, leaf, r, held, gh, mass, exchange, trapping, area, out_cell, out
 
 
 @njit(cache=True, nogil=True)
+def add_leaf_cells(u, leaf, r, held, gh, mass, exchange, trapping, area, out_cell, out_leaf) -> None:  # type: ignore[no-untyped-def]
+    """Do the same where ``mass`` and ``exchange`` (n, F) differ from cell to cell."""
+    n, faces = leaf.shape
+    for i in range(n):
+        for f in range(faces):
+            flow = exchange[i, f] * area[f] * (u[i, f] - leaf[i, f] / trapping)
+            out_cell[i, f] -= gh * flow
+            if held:
+                out_leaf[i, f] = r[i, f] - mass[i, f] * area[f] * leaf[i, f] + gh * flow
+            else:
+                out_leaf[i, f] = gh * flow
+
+
+@njit(cache=True, nogil=True)
 def add_uptake(u, rate, inverse_km, area, factor, out) -> None:  # type: ignore[no-untyped-def]
     """Add ``factor`` times what a Michaelis-Menten reaction takes at each cell; arrays (n, F)."""
     n, faces = u.shape
@@ -99,6 +125,28 @@ def plane_sums(u, weight) -> np.ndarray:  # type: ignore[no-untyped-def]
             total += u[i, f] * weight[f]
         out[i] = total
     return out
+
+
+@njit(cache=True, nogil=True)
+def pull_bulk(u, w, dy, dz, ty, tz, between, link, lateral, both, sums) -> None:  # type: ignore[no-untyped-def]
+    """Add up what links and lateral conductances get from weights `w` of the balances, and the area sums of ``w u`` and ``w``."""
+    nx, ny, nz = u.shape
+    for i in range(nx):
+        along = across = product = total = 0.0
+        for j in range(ny):
+            for k in range(nz):
+                a = dy[j] * dz[k]
+                product += a * w[i, j, k] * u[i, j, k]
+                total += a * w[i, j, k]
+                if not between:
+                    continue
+                if i < nx - 1:
+                    along += a * (w[i + 1, j, k] - w[i, j, k]) * (u[i, j, k] - u[i + 1, j, k])
+                if j < ny - 1:
+                    across += dz[k] * ty[j + 1] * (w[i, j + 1, k] - w[i, j, k]) * (u[i, j, k] - u[i, j + 1, k])
+                if k < nz - 1:
+                    across += dy[j] * tz[k + 1] * (w[i, j, k + 1] - w[i, j, k]) * (u[i, j, k] - u[i, j, k + 1])
+        link[i], lateral[i], both[i], sums[i] = along, across, product, total
 
 
 @njit(cache=True, nogil=True, fastmath=True)

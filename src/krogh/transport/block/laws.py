@@ -32,10 +32,13 @@ class Laws:
     ----------
     sides : array (P, K)
         +1 where a law arrives at a port, -1 where it leaves from it.
+    half : array (P, S, 1 or F)
+        Resistance of the half cell behind each port [s/m]; by default that of the model, the same everywhere.
     """
 
-    def __init__(self, model: BlockModel) -> None:
+    def __init__(self, model: BlockModel, half: np.ndarray | None = None) -> None:
         self.model = model
+        self.half = model.port_half[:, :, None] if half is None else half
         self.count, self.ports = len(model.laws), model.port_cell.size
         self.tails = np.array([law.tail for law in model.laws], dtype=int)
         self.heads = np.array([law.head for law in model.laws], dtype=int)
@@ -47,7 +50,7 @@ class Laws:
 
     def traces(self, cells: np.ndarray, flux: np.ndarray) -> np.ndarray:
         """Return the concentrations at the ports (P, S, F) for those of the cells behind them and the fluxes (K, S, F)."""
-        return cells + self.model.port_half[:, :, None] * np.tensordot(self.sides, flux, axes=1)
+        return cells + self.half * np.tensordot(self.sides, flux, axes=1)
 
     def evaluate(self, traces: np.ndarray, blood: np.ndarray) -> LawValues:
         """Return every law at the port concentrations (P, S, F) and the blood (S,)."""
@@ -78,7 +81,6 @@ class Laws:
 
         The returned values belong to the traces of the returned fluxes; the flag says whether Newton's method converged.
         """
-        half = self.model.port_half
         s = cells.shape[1]
         eye = np.eye(self.count * s)
         for _ in range(40):
@@ -87,22 +89,25 @@ class Laws:
             scale = max(float(np.abs(values.flux).max(initial=0.0)), 1e-3 * values.size, 1e-300)
             if float(np.abs(miss).max(initial=0.0)) <= 1e-12 * scale:
                 return flux, values, True
-            weight = half[:, :, None] * self.sides[:, None, :]  # (P, S, K)
-            matrix = self.matrix(values, weight)
-            inverse = invert_faces(eye[None] - matrix)
+            inverse = invert_faces(eye[None] - self.matrix(values, self.own_weight))
             flux = flux + apply_faces(inverse, miss)
         # round-off on a stiff face: as good as it gets
         good = float(np.abs(miss).max()) <= 1e-7 * scale
         return flux, values, good
 
+    @property
+    def own_weight(self) -> np.ndarray:
+        """Return by how much every port moves per flux while the cells behind it stay, (P, S, K, 1 or F)."""
+        return self.half[:, :, None] * self.sides[:, None, :, None]
+
     def matrix(self, values: LawValues, weight: np.ndarray) -> np.ndarray:
-        """Return d(law flux)/d(flux) on every face (F, K S, K S); port p of species j moves by ``weight[p, j, l]`` per flux l."""
+        """Return d(law flux)/d(x) on every face (F, K S, L S); port p of species j moves by ``weight[p, j, l, f]`` per x of l."""
         k, s, faces = values.flux.shape
-        out = np.einsum("kijf,kjl->fkilj", values.by_head, weight[self.heads])
+        out = np.einsum("kijf,kjlf->fkilj", values.by_head, weight[self.heads])
         inner = np.where(self.tails == BLOOD, 0, self.tails)
-        held = weight[inner] * (self.tails != BLOOD)[:, None, None]
-        out += np.einsum("kijf,kjl->fkilj", values.by_tail, held)
-        return out.reshape(faces, k * s, k * s)
+        held = weight[inner] * (self.tails != BLOOD)[:, None, None, None]
+        out += np.einsum("kijf,kjlf->fkilj", values.by_tail, held)
+        return out.reshape(faces, k * s, -1)
 
 
 def _add_slope(target: np.ndarray, slope: np.ndarray) -> None:

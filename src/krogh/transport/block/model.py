@@ -84,6 +84,10 @@ class BlockModel:
         First-order loss, and exchange with the blood reservoir (perfusion) [m/s].
     port_cell, port_half : arrays (P,), (P, S)
         Cell behind each port and the resistance of half of it [s/m].
+    volume_m : array (nx,)
+        Width times spread: volume of a cell per barrier area [m].
+    open_face : bool
+        Whether the first cell touches the blood reservoir without a membrane.
     """
 
     species: tuple[str, ...]
@@ -101,6 +105,8 @@ class BlockModel:
     leaves: tuple[Leaf, ...]
     reactions: tuple[ReactionTerm, ...]
     media: dict[str, np.ndarray]
+    volume_m: np.ndarray
+    open_face: bool
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -196,14 +202,15 @@ class _Assembly:
         ports, laws = self._laws()
         for cell in {c for c, side in ports if side == "brain" and c > 0}:
             link[:, cell - 1] = 0.0
-        if turnover_per_s is None and not any(m.face == 0 for m in self.barrier.membranes):
+        open_face = turnover_per_s is None and not any(m.face == 0 for m in self.barrier.membranes)
+        if open_face:
             inflow[:, 0] += 1.0 / half[:, 0]  # no membrane: the first face is the blood
         port_cell = np.array([c for c, _ in ports], dtype=np.int64)
         return BlockModel(
             species=self.barrier.species, mesh=self.mesh, y=self.y, z=self.z, mass=mass, link=link,
             lateral=diffusivity * self.volume, loss=loss, inflow=inflow, port_cell=port_cell,
             port_half=half[:, port_cell].T.copy(), laws=laws, leaves=self._leaves(), reactions=self._reactions(),
-            media=self._media(),
+            media=self._media(), volume_m=self.volume, open_face=open_face,
         )  # fmt: skip
 
     def _laws(self) -> tuple[list[tuple[int, str]], tuple[Law, ...]]:

@@ -132,22 +132,22 @@ class Planes:
         return out
 
     def _ports(self, change: np.ndarray, flux: np.ndarray) -> np.ndarray:
-        return change + self.model.port_half[:, :, None] * np.tensordot(self.laws.sides, flux, axes=1)
+        return change + self.laws.half * np.tensordot(self.laws.sides, flux, axes=1)
 
-    def _preconditioner(self, values: LawValues) -> np.ndarray:
+    def preconditioner(self, values: LawValues) -> np.ndarray:
         """Return the inverse (K S, K S, F) of Newton's matrix with the mean answer of all modes in place of H."""
-        laws, ref, half = self.laws, self.reference, self.model.port_half
+        laws, ref = self.laws, self.reference
         k, s = laws.count, ref.head.shape[1]
         answer = self.mean_answer
         own = np.repeat(np.eye(k)[:, None, :], s, axis=1)  # (K, S, K): q itself
         own = own - ref.head[:, :, None] * answer[laws.heads]
         inner = laws.tails != BLOOD
         own[inner] += ref.tail[inner][:, :, None] * answer[laws.tails[inner]]
-        ports = answer + half[:, :, None] * np.einsum("pk,ksl->psl", laws.sides, own)
+        ports = answer + laws.half * np.einsum("pk,ksl->psl", laws.sides, own)
         whole = np.zeros((k, s, k, s))
         for j in range(s):
             whole[:, j, :, j] = own[:, j]
-        return invert_faces(whole.reshape(1, k * s, k * s) - laws.matrix(values, ports))
+        return invert_faces(whole.reshape(1, k * s, k * s) - laws.matrix(values, ports[..., None]))
 
     def newton(
         self, change0: np.ndarray, cells: np.ndarray, flux0: np.ndarray, blood: np.ndarray, *, tolerance: float
@@ -190,7 +190,7 @@ class Planes:
     def _linear(self, values: LawValues, right: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
         """Solve for the fluxes v whose own laws exceed them by -`right`: one Newton system."""
         shape = right.shape
-        inverse = self._preconditioner(values)
+        inverse = self.preconditioner(values)
 
         def apply(x: np.ndarray) -> np.ndarray:
             v = x.reshape(shape)

@@ -11,8 +11,11 @@ import numpy as np
 from krogh.barrier.model import Barrier
 from krogh.errors import InputError
 from krogh.transport.block.axis import Axis
+from krogh.transport.block.base import BlockBase
 from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
 from krogh.transport.block.system import BlockSystem
+from krogh.transport.block.uneven import TissueMaps, layered
+from krogh.transport.block.uneven_system import UnevenSystem
 from krogh.transport.integrate import integrate
 from krogh.transport.march import BloodSource, March
 from krogh.transport.memory import check_memory
@@ -63,6 +66,8 @@ class BlockProblem:
         Times at which whole fields are kept [s].
     densities : mapping of str to array (ny, nz)
         Maps that were drawn on routes, for results and pictures.
+    tissue : TissueMaps or None
+        How the tissue differs from cell to cell; maps that are the same all over each plane cost nothing.
     """
 
     barrier: Barrier
@@ -75,6 +80,7 @@ class BlockProblem:
     fu_plasma: Any = 1.0
     frames_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     densities: dict[str, np.ndarray] = field(default_factory=dict)
+    tissue: TissueMaps | None = None
     capillary: None = None
 
     @property
@@ -94,6 +100,21 @@ class BlockProblem:
         turnover = self.lumen.turnover_per_s if self.lumen is not None else None
         return assemble_block(self.whole, self.cells, self.y, self.z, turnover_per_s=turnover)
 
+    def system(self, tolerance: float) -> BlockBase:
+        """Return what solves it: directly where the tissue is layered, by multigrid where it is not."""
+        if self.tissue is None or self.tissue.uniform:
+            return BlockSystem(self._layered(), tolerance=tolerance)
+        return UnevenSystem(self.model(), self.tissue, tolerance=tolerance)
+
+    def _layered(self) -> BlockModel:
+        return self.model() if self.tissue is None else layered(self.model(), self.tissue)
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled block consists of, for gradients."""
+        from krogh.transport.block.adjoint import block_coefficients
+
+        return block_coefficients(self._layered())
+
     @property
     def unknowns(self) -> int:
         """Return the number of unknowns of all species."""
@@ -104,7 +125,8 @@ class BlockProblem:
 
 def memory_bytes(problem: BlockProblem) -> int:
     """Return the memory that a run takes at its peak, estimated from the arrays that it holds."""
-    return problem.unknowns * (8 * 34 + 4 * problem.frames_s.size)
+    doubles = 34 if problem.tissue is None or problem.tissue.uniform else 34 + 70
+    return problem.unknowns * (8 * doubles + 4 * problem.frames_s.size)
 
 
 @dataclass(frozen=True)
@@ -114,13 +136,13 @@ class BlockSolution(LedgerSolution):
     Attributes
     ----------
     problem, system
-        What was solved, and the system that solved it. ``march.u`` holds plane means (B, S, plane).
+        What was solved, and the system that solved it. ``march.u`` holds plane means (B, S, plane), weighted by capacity.
     fields : array (frame, S, plane, ny, nz), float32
         Whole fields at ``problem.frames_s``.
     """
 
     problem: BlockProblem
-    system: BlockSystem
+    system: BlockBase
     march: March
     fields: np.ndarray
 
@@ -137,8 +159,7 @@ class BlockSolution(LedgerSolution):
     @property
     def capacity(self) -> np.ndarray:
         """Return the capacity of the planes per barrier area (1, S, plane) [m]."""
-        model = self.system.model
-        return np.concatenate([model.mass, *(leaf.mass for leaf in model.leaves)], axis=1)[None]
+        return self.system.plane_capacity[None]
 
     def nodes(self, name: str) -> np.ndarray:
         """Return the planes of a medium."""
@@ -153,7 +174,7 @@ class BlockSolution(LedgerSolution):
     def auc(self) -> np.ndarray:
         """Return the time integral of the plane means (1, S, plane)."""
         assert self.march.auc is not None
-        return _plane_means(self.system, self.march.auc)
+        return self.system.plane_means(self.march.auc)
 
     @property
     def stored(self) -> np.ndarray:
@@ -170,15 +191,10 @@ class BlockSolution(LedgerSolution):
         return float((mesh.width_m * spread[mesh.layer])[own].sum())
 
 
-def _plane_means(system: BlockSystem, u: np.ndarray) -> np.ndarray:
-    area = system.model.area_m2.ravel()
-    return (system.planes_of(u) @ (area / area.sum()))[None]
-
-
 class _Frames:
     """Keep whole fields at given times, between the two steps that enclose each."""
 
-    def __init__(self, system: BlockSystem, times_s: np.ndarray) -> None:
+    def __init__(self, system: BlockBase, times_s: np.ndarray) -> None:
         self.system, self.times = system, times_s
         self.fields = np.zeros((times_s.size, *system.planes_of(np.empty(system.shape)).shape), dtype=np.float32)
         self._before: tuple[float, np.ndarray, np.ndarray] | None = None
@@ -215,11 +231,11 @@ def solve_block(
     shape = problem.blood.free(0.0).shape
     if shape != expected:
         raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
-    system = BlockSystem(problem.model(), tolerance=max(1e-9, min(1e-6, 1e-2 * rtol)))
+    system = problem.system(max(1e-9, min(1e-6, 1e-2 * rtol)))
     frames = _Frames(system, problem.frames_s)
     march = integrate(
         system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
-        reduce=lambda u: _plane_means(system, u), observe=frames,
+        reduce=system.plane_means, observe=frames,
     )  # fmt: skip
     _, ny, nz = system.model.grid
     return BlockSolution(problem, system, march, frames.fields.reshape(*frames.fields.shape[:3], ny, nz))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from krogh.errors import ConvergenceError
+from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Flows, Linearised
 from krogh.transport.block.kernels import plane_sums
 from krogh.transport.block.laws import Laws, LawValues
@@ -17,22 +17,16 @@ from krogh.transport.block.modes import Modes
 from krogh.transport.block.planes import PlaneResult, Planes, Reference
 from krogh.transport.system import Stage
 
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
+
 __all__ = ["BlockSystem"]
 
 _KEPT_FACTORS = 4
 _MOST_PASSES = 25
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A state with the membrane fluxes that belong to it."""
-
-    u: np.ndarray
-    flux: np.ndarray
-    values: LawValues
-
-
-class BlockSystem:
+class BlockSystem(BlockBase):
     """Solve the stages of a block.
 
     Parameters
@@ -44,17 +38,11 @@ class BlockSystem:
     """
 
     def __init__(self, model: BlockModel, *, tolerance: float = 1e-7) -> None:
-        self.model, self.tolerance = model, tolerance
-        self.laws, self.modes = Laws(model), Modes(model.y, model.z)
-        self.flows = Flows(model)
-        self.shape = (1, len(model.species), model.unknowns)
-        self.ledger_names = self.flows.names
+        super().__init__(model, Laws(model), Flows(model), tolerance)
+        self.modes = Modes(model.y, model.z)
         self._factors: OrderedDict[float, tuple[Planes, list[np.ndarray]]] = OrderedDict()
-        self._known: _Known | None = None
         zero = np.zeros((self.laws.ports, self.shape[1], model.faces))
         self._reference = Reference.of(model, self.laws, self.laws.evaluate(zero, np.zeros(self.shape[1])))
-        #: Newton iterations and plane products of the last stage.
-        self.work = (0, 0)
 
     @cached_property
     def capacity(self) -> np.ndarray:
@@ -63,31 +51,7 @@ class BlockSystem:
         parts = [model.mass, *(leaf.mass for leaf in model.leaves)]
         return np.stack([np.concatenate([(p[s][:, None] * area).ravel() for p in parts]) for s in range(self.shape[1])])[None]
 
-    @cached_property
-    def parent(self) -> np.ndarray:
-        """Return the next unknown towards the blood."""
-        model, faces = self.model, self.model.faces
-        planes = [np.arange(-1, model.grid[0] - 1)]
-        planes += [np.arange(leaf.start, leaf.stop) for leaf in model.leaves]
-        plane = np.concatenate(planes)
-        return np.where(plane[:, None] >= 0, plane[:, None] * faces + np.arange(faces), -1).ravel().astype(np.int64)
-
-    def planes_of(self, u: np.ndarray) -> np.ndarray:
-        """Return a state (1, S, N) as planes (S, plane, F): x cells first, then the leaves'."""
-        return u.reshape(self.shape[1], -1, self.model.faces)
-
     # -- System ----------------------------------------------------------------------------------------------------------------
-
-    def consistent(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
-        """Return `u`: a block has no unknown without storage."""
-        return u
-
-    def start(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return F and the ledger rates, with every law solved face by face."""
-        known = self._fluxes(u, blood[0])
-        f = self.flows.rate(self.planes_of(u), blood[0], known.flux)
-        flows = self.flows.ledger(self.planes_of(u), blood[0], known.flux, self._ports_of(known, u))
-        return f.reshape(self.shape), flows[None]
 
     def stage(self, gh: float, r: np.ndarray, guess: np.ndarray, blood: np.ndarray) -> Stage:
         """Solve ``C U - gh F(U) = r``: one pass where the bulk is linear, a few where reactions saturate or species follow."""
@@ -96,7 +60,7 @@ class BlockSystem:
         flux, right = known.flux, self.planes_of(r)
         iterations = products = 0
         for _ in range(_MOST_PASSES):
-            planes, slopes = self._factor(gh, u)
+            planes, slopes = self.factor(gh, u)
             uptake = self.flows.uptake(u, slopes)
             residual = self.flows.residual(u, right, gh, c, flux, uptake)
             u, flux, values, result = self._pass(planes, slopes, residual, u, flux, c)
@@ -116,7 +80,7 @@ class BlockSystem:
         """Return one linear solve, loose on the membranes."""
         known = self._known if self._known is not None and self._known.u is u else self._fluxes(u, blood[0])
         state = self.planes_of(u)
-        planes, slopes = self._factor(gh, state)
+        planes, slopes = self.factor(gh, state)
         rest = self.planes_of(error).copy()
         right = self.flows.fold_leaves(rest, gh, slopes)
         modes, change = planes.inward(right)
@@ -129,28 +93,15 @@ class BlockSystem:
         self._factors.clear()
         self._known = None
 
-    def stability_limit_s(self) -> float:
-        """Return min C / (sum of conductances out): Gershgorin's bound; a membrane is bounded by the half cell behind it."""
-        return self.flows.stability_limit_s()
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F."""
+        from krogh.transport.block.adjoint import BlockAdjoint
+
+        return BlockAdjoint(self)
 
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 
-    def _ports_of(self, known: _Known, u: np.ndarray) -> np.ndarray:
-        cells = self.planes_of(u)[:, self.model.port_cell].transpose(1, 0, 2)
-        return self.laws.traces(cells, known.flux)
-
-    def _fluxes(self, u: np.ndarray, blood: np.ndarray) -> _Known:
-        cells = self.planes_of(u)[:, self.model.port_cell].transpose(1, 0, 2)
-        guess = self._known.flux if self._known is not None else np.zeros((self.laws.count, self.shape[1], self.model.faces))
-        flux, values, good = self.laws.solve_traces(cells, blood, guess)
-        if not good:
-            flux, values, good = self.laws.solve_traces(cells, blood, np.zeros_like(guess))
-        if not good:
-            raise ConvergenceError("membrane faces", got="no balance of the fluxes", hint="check the kinetics of the routes")
-        self._known = _Known(u, flux, values)
-        return self._known
-
-    def _factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
+    def factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
         """Return the factors for gh, and the mean slopes of the reactions that are in them."""
         held = self._factors.get(gh)
         if held is None:
@@ -227,6 +178,6 @@ class BlockSystem:
         iterations: int,
     ) -> Stage:
         state = u.reshape(self.shape)
-        self._known = _Known(state, flux, values)
+        self._known = Known(state, flux, values)
         rows = self.flows.ledger(u, blood, flux, self._ports_of(self._known, state), linearised)
         return Stage(state, rows[None], True, iterations)

@@ -13,14 +13,14 @@ Operator = Callable[[np.ndarray], np.ndarray]
 
 
 def gmres(
-    apply: Operator, b: np.ndarray, precondition: Operator, *, tolerance: float, restart: int = 60, most: int = 240
+    apply: Operator, b: np.ndarray, precondition: Operator | None, *, tolerance: float, restart: int = 60, most: int = 240
 ) -> tuple[np.ndarray, int, bool]:
     """Return (x, products, converged) with ``|b - A x| <= tolerance |b|``.
 
     Parameters
     ----------
     apply, precondition : callable
-        A and an approximation of its inverse, on vectors like `b`.
+        A and an approximation of its inverse, on vectors like `b`; None: A is well conditioned as it is.
     restart, most : int
         Vectors kept, and products in all.
 
@@ -44,19 +44,21 @@ def gmres(
     return x, used, False
 
 
-def _cycle(apply: Operator, b: np.ndarray, precondition: Operator, goal: float, m: int) -> tuple[np.ndarray, int]:
+def _cycle(apply: Operator, b: np.ndarray, precondition: Operator | None, goal: float, m: int) -> tuple[np.ndarray, int]:
     """Return the update of one cycle of at most `m` products, and how many it took."""
     beta = float(np.linalg.norm(b))
     if beta <= goal:
         return np.zeros_like(b), 0
-    basis, images = np.empty((m + 1, b.size)), np.empty((m, b.size))
+    basis = np.empty((m + 1, b.size))
+    images = basis if precondition is None else np.empty((m, b.size))
     basis[0] = b / beta
     upper = np.zeros((m, m))
     cosines: list[float] = []
     sines: list[float] = []
     right = [beta]
     for k in range(m):
-        images[k] = precondition(basis[k])
+        if precondition is not None:
+            images[k] = precondition(basis[k])
         w = apply(images[k])
         held = basis[: k + 1]
         column = held @ w
