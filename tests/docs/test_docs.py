@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
 RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
+RUNNABLE["infer"] = DOCS / "how-to" / "infer.md"
 RUNNABLE["gradient"] = DOCS / "how-to" / "gradient.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
@@ -29,6 +30,7 @@ _FILES = {
     "time [h],": "curve.csv",
     "z [nm],": "profile.csv",
     "name,smiles,": "molecules.csv",
+    "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
     "# core.toml": "core.toml",
