@@ -51,6 +51,13 @@ def fit(
     noise_map: Annotated[Path | None, typer.Option("--noise-map", help="Noise SD per voxel, a 3-D image.")] = None,
     v_b: Annotated[str, typer.Option("--vb", help="Blood volume fraction for k_ie, PS and P.")] = "4 %",
     radius: Annotated[str, typer.Option("--radius", help="Capillary radius for P.")] = "3 um",
+    prior: Annotated[
+        str, typer.Option("--prior", help="Of eb, hbayes: scan (learned from it), uniform, or the prior.json of another fit.")
+    ] = "scan",
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the network of hbayes (default 0).", min=0)] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
     figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
     subject: Annotated[str | None, typer.Option("--subject", help="BIDS label; default: from the name of the scan.")] = None,
@@ -74,11 +81,13 @@ def fit(
     plan = read_protocol(protocol)
     tissue = _model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
+    learned = _learned(estimator, tissue, prior, labels, seed)
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
     image, inside, noise = _read(dwi, plan, mask, noise_sd, noise_map)
-    labels = None if roi is None else read_labels(roi, image)
+    regions = None if roi is None else read_labels(roi, image)
+    tissues = None if labels is None else read_labels(labels, image)
     facts = [
         f"{dwi.name}: {' x '.join(map(str, image.data.shape))}, voxels {' x '.join(f'{e:.3g}' for e in image.voxel_size_mm)} mm",
         f"protocol {Path(protocol).name}: {plan.n_volumes} volumes in {plan.n_series} series, hash {plan.content_hash()}",
@@ -88,18 +97,28 @@ def fit(
         "protocol": plan.as_dict(), "estimator": estimator, "model": model,
         "bound": bound or [], "fix": fix or [], "relax": relax or [],
         "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals,
+        "prior": prior, "labels": None if labels is None else labels.name, "seed": seed,
     }  # fmt: skip
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
         return
     with enough_memory(dwi.name):
         result = fit_scan(
-            image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
+            image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=regions, tissues=tissues,
+            options=learned,
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
             progress=progress_printer("voxels fitted", quiet=quiet),
             learning=progress_printer("learning from the scan, step", quiet=quiet),
         )  # fmt: skip
-    inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
+    inputs = {
+        "dwi": dwi,
+        "mask": mask,
+        "roi": roi,
+        "noise_map": noise_map,
+        "protocol": Path(protocol),
+        "labels": labels,
+        "prior": Path(prior),
+    }
     files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
     payload = _payload(result, out, files)
     report(payload, [*facts, *_table(result), "", f"written to {out}:", *(f"  {name}" for name in files)], as_json=as_json)
@@ -118,6 +137,28 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
     get_estimator(name)
     if noise_sd is not None and noise_map is not None:
         raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
+
+
+def _learned(estimator: str, model: SignalModel, prior: str, labels: Path | None, seed: int | None) -> dict[str, Any]:
+    """Return the settings of a learned estimator; a setting that would do nothing is refused."""
+    for name, given, users in (
+        ("--prior", prior != "scan", ("eb", "hbayes")), ("--labels", labels is not None, ("eb", "hbayes")),
+        ("--seed", seed is not None, ("hbayes",)),
+    ):  # fmt: skip
+        if given and estimator not in users:
+            raise UsageError(name, got=f"--estimator {estimator}", expected=f"--estimator {' or '.join(users)}")
+    settings: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if prior in ("scan", "uniform"):
+        return settings if prior == "scan" else {**settings, "prior": prior}
+    path = Path(prior)
+    if not path.is_file():
+        raise UsageError("--prior", got=repr(prior), expected="scan, uniform, or the prior.json of a fit")
+    from krogh.io.fexi_prior import read_priors
+
+    priors = read_priors(path, model)
+    if labels is None and set(priors) != {0}:
+        raise UsageError("--prior", got=f"priors of the tissue labels {', '.join(map(str, priors))}", expected="also --labels")
+    return {**settings, "prior": next(iter(priors.values())) if set(priors) == {0} else priors}
 
 
 def _model(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
