@@ -104,7 +104,7 @@ def test_calibrate_prints_writes_and_draws(tmp_path: Path, capsys: pytest.Captur
     assert {row["of"] for row in first["calibration"]} == {"voxels", "regions"}
     for options, words in (
         (["--tissues", "uniform"], "with --uniform"), (["--tissues", "nowhere"], "two-tissues"),
-        (["--estimator", "pooled"], "voxel-wise"),
+        (["--estimator", "pooled"], "one of nlls"),
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             run_here("calibrate", *small[:-2], *options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,29 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
         return answer(make)
 
-    def section(request: Request, run_id: str, number: int) -> Any:
+    def view(pack: Callable[[Any], dict[str, Any]]) -> Any:
+        def one(request: Request, run_id: str, number: int) -> Any:
+            from krogh.io.store import open_results
+
+            def make() -> Any:
+                data = open_results(job_of(request, run_id).result)
+                if not 0 <= number < data.sizes["compound"]:
+                    raise InputError("compound", got=number, expected=f"0 to {data.sizes['compound'] - 1}")
+                return JSONResponse(pack(data.isel(compound=number)))
+
+            return answer(make)
+
+        return one
+
+    def section(data: Any) -> dict[str, Any]:
         from krogh.app.views.section import pack_section
-        from krogh.io.store import open_results
 
-        def make() -> Any:
-            data = open_results(job_of(request, run_id).result)
-            if not 0 <= number < data.sizes["compound"]:
-                raise InputError("compound", got=number, expected=f"0 to {data.sizes['compound'] - 1}")
-            return JSONResponse(pack_section(data.isel(compound=number)))
+        return pack_section(data)
 
-        return answer(make)
+    def volume(data: Any) -> dict[str, Any]:
+        from krogh.app.views.volume import pack_volume
+
+        return pack_volume(data)
 
     def brain_map(request: Request, run_id: str, name: str) -> Any:
         from krogh.app.views.brain import fitted_maps, pack_map
@@ -120,7 +132,8 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         ("files/{path:path}", file),
         ("report", report),
         ("pictures.zip", pictures),
-        ("section/{number}", section),
+        ("section/{number}", view(section)),
+        ("volume/{number}", view(volume)),
         ("map/{name}", brain_map),
         ("screen", screened),
     ):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_ESTIMATORS = ("nlls", "rician", "eb", "hbayes")
+
 
 def register(fexi: typer.Typer) -> None:
     """Add the command to `fexi`."""
@@ -30,7 +32,7 @@ def register(fexi: typer.Typer) -> None:
 def calibrate(
     protocol: Annotated[str, typer.Argument(help="A protocol file or a preset's name.")] = "human-bbb",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for table, ranks and picture; default: print.")] = None,
-    estimator: Annotated[str, typer.Option("--estimator", "-e", help="One voxel-wise estimator, e.g. eb, hbayes, nlls.")] = "eb",
+    estimator: Annotated[str, typer.Option("--estimator", "-e", help="eb, hbayes, nlls or rician.")] = "eb",
     snr: Annotated[float, typer.Option("--snr", help="SNR of the unfiltered b = 0 volume.")] = 50.0,
     tissues: Annotated[
         str, typer.Option("--tissues", help="two-tissues, uniform (with --uniform), or the prior.json of a fit.")
@@ -58,8 +60,8 @@ def calibrate(
     started = datetime.now(UTC)
     if out is not None:
         check_output(out, overwrite=overwrite)
-    if estimator in ("pooled", "nlls27"):
-        raise UsageError("--estimator", got=estimator, expected="a voxel-wise estimator with SDs: nlls, rician, eb or hbayes")
+    if estimator not in _ESTIMATORS:
+        raise UsageError("--estimator", got=estimator, expected=f"one of {', '.join(_ESTIMATORS)}")
     plan, model = read_protocol(protocol), get_model("axr")
     draw, words = _tissues(tissues, uniform or [], model)
     result = run(

@@ -41,13 +41,17 @@ class Ranks:
     value: FloatArray
 
     def coverage(self) -> tuple[FloatArray, FloatArray]:
-        """Return the share of truths inside the central intervals [level, param] and its standard error over scans."""
+        """Return the share of truths inside the central intervals [level, param] and its standard error.
+
+        The error is that over scans, and not below the one of independent units.
+        """
         found, error = [], []
         for level in LEVELS:
             inside = np.where(np.isfinite(self.value), np.abs(self.value - 0.5) <= level / 2, np.nan)
             each = np.nanmean(inside, axis=1)
             found.append(each.mean(axis=0))
-            error.append(each.std(axis=0, ddof=1) / np.sqrt(each.shape[0]))
+            least = np.sqrt(level * (1 - level) / max(np.isfinite(self.value[..., 0]).sum(), 1))
+            error.append(np.maximum(each.std(axis=0, ddof=1) / np.sqrt(each.shape[0]), least))
         return np.array(found), np.array(error)
 
     def p_values(self) -> FloatArray:

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from krogh.fexi.calibration import LEVELS, Calibration, Ranks
 from krogh.plots.fexi import new_page, save
-from krogh.plots.style import NOTICE, house_style
+from krogh.plots.style import NOTICE, house_style, legend_on_top
 from krogh.runs.fexi_parameters import shown
 
 __all__ = ["draw_calibration", "draw_ranks"]
 
-_BINS = 10
+_BINS = {"voxels": 10, "regions": 4}
 _VOXELS, _REGIONS, _IDEAL = "#0072B2", "#D55E00", "#444444"
 
 
@@ -27,10 +27,10 @@ def draw_calibration(folder: Path, result: Calibration) -> list[Path]:
     return [save(figure, folder / "calibration.png"), folder / "captions.md"]
 
 
-def _shares(ranks: Ranks, p: int) -> tuple[np.ndarray, np.ndarray]:
+def _shares(ranks: Ranks, p: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean share of each bin over scans and its standard error, relative to uniform."""
-    each = np.array([np.histogram(r[np.isfinite(r)], np.linspace(0, 1, _BINS + 1))[0] for r in ranks.value[:, :, p]], float)
-    each *= _BINS / np.maximum(each.sum(axis=1, keepdims=True), 1)
+    each = np.array([np.histogram(r[np.isfinite(r)], np.linspace(0, 1, bins + 1))[0] for r in ranks.value[:, :, p]], float)
+    each *= bins / np.maximum(each.sum(axis=1, keepdims=True), 1)
     return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(each.shape[0])
 
 
@@ -47,13 +47,12 @@ def draw_ranks(result: Calibration) -> tuple[Figure, str]:
         "central intervals, less the nominal share. Bars: two standard errors over scans. Circles: voxels; triangles: regions. "
         "Dashed: right; dotted: 2 points off."
     )
-    figure, axes = new_page(3.4 * len(names), 6.2, 2, len(names), f"Calibration of {result.estimator}", caption)
-    middle = (np.arange(_BINS) + 0.5) / _BINS
+    figure, axes = new_page(3.4 * len(names), 6.2, 2, len(names), f"Calibration of {result.estimator}", caption, legend=len(sets))
     for p, field in enumerate(names):
         top, bottom = axes[p], axes[len(names) + p]
         for i, (label, ranks, colour, marker) in enumerate(sets):
-            share, error = _shares(ranks, p)
-            moved = middle + 0.012 * (i - 0.5 * (len(sets) - 1))
+            share, error = _shares(ranks, p, _BINS[label])
+            moved = (np.arange(_BINS[label]) + 0.5) / _BINS[label] + 0.012 * (i - 0.5 * (len(sets) - 1))
             top.errorbar(moved, share, 2 * error, fmt=marker, color=colour, markersize=4, linewidth=1, label=label)
             found, spread = ranks.coverage()
             at = 100 * np.array(LEVELS) + 1.2 * (i - 0.5 * (len(sets) - 1))
@@ -68,5 +67,4 @@ def draw_ranks(result: Calibration) -> tuple[Figure, str]:
         bottom.set(xlabel="nominal coverage [%]", xticks=[100 * level for level in LEVELS])
     axes[0].set_ylabel("voxels, relative to uniform" if len(sets) == 1 else "voxels or regions,\nrelative to uniform")
     axes[len(names)].set_ylabel("coverage less nominal\n[percentage points]")
-    axes[0].legend(frameon=False, fontsize=8)
-    return figure, caption
+    return legend_on_top(figure, axes[0].get_legend_handles_labels()[0]), caption

@@ -11,7 +11,7 @@ from fastapi import Request
 from nicegui import ui
 
 from krogh.app.jobs import Step, add_job
-from krogh.app.pages.frame import Here, apart, card, frame, here, say, table
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say, table
 from krogh.app.pages.measure_result import show_result
 from krogh.app.pages.uploads import upload
 from krogh.app.pages.watching import asked, watch
@@ -141,7 +141,7 @@ def _start(place: Place, form: dict[str, Any], files: dict[str, Path]) -> str:
 def register(workspace: Workspace, largest_upload: int) -> None:
     """Add the page."""
 
-    @ui.page("/measure")
+    @ui.page("/measure", response_timeout=PATIENCE_S)
     async def measure(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))

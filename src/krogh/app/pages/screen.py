@@ -11,7 +11,7 @@ from nicegui import ui
 
 from krogh.app.jobs import Step, add_job
 from krogh.app.pages.cross import choices
-from krogh.app.pages.frame import Here, apart, card, frame, here, say, table
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say, table
 from krogh.app.pages.screen_result import show_result
 from krogh.app.pages.uploads import upload
 from krogh.app.pages.watching import asked, watch
@@ -101,7 +101,7 @@ def _start(me: Here, form: dict[str, Any], files: dict[str, Path]) -> str:
 def register(workspace: Workspace, largest_upload: int) -> None:
     """Add the page."""
 
-    @ui.page("/screen")
+    @ui.page("/screen", response_timeout=PATIENCE_S)
     async def screen(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))

@@ -67,11 +67,13 @@ class Signals:
         return out
 
 
-def _points(n_samples: int, n_par: int) -> FloatArray:
-    return np.asarray(qmc.Sobol(n_par, scramble=True, rng=np.random.default_rng(20230124)).random(n_samples))
+def sobol_points(n_samples: int, n_par: int) -> FloatArray:
+    """Return points [sample, param] that fill the unit cube evenly."""
+    whole = qmc.Sobol(n_par, scramble=True, rng=np.random.default_rng(20230124)).random_base2((n_samples - 1).bit_length())
+    return np.asarray(whole[:n_samples])
 
 
-def _shift(z: FloatArray, n: int, seed: int) -> FloatArray:
+def voxel_shift(z: FloatArray, n: int, seed: int) -> FloatArray:
     """Return numbers in [0, 1) [voxel, n] that only the signals and the seed decide."""
     direction = np.random.default_rng([seed, 77]).uniform(500, 1500, (z.shape[1], n))
     return np.asarray(np.mod(z @ direction, 1.0))
@@ -90,8 +92,8 @@ def draw_samples(
     n, n_par = signals.z.shape[0], prior.bounds.shape[0]
     u, log_q = np.empty((n, n_samples, n_par)), np.empty((n, n_samples))
     _importance.propose(
-        guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, _points(n_samples, n_par),
-        _shift(signals.z, n_par + 1, seed), u, log_q,
+        guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, sobol_points(n_samples, n_par),
+        voxel_shift(signals.z, n_par + 1, seed), u, log_q,
     )  # fmt: skip
     return u, signals.log_likelihood(to_theta(u, prior.bounds)) - log_q
 
