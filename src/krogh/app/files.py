@@ -123,6 +123,18 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
         return answer(make)
 
+    def scan(request: Request, run_id: str, number: int) -> Any:
+        from krogh.app.views.brain import scan_of
+        from krogh.app.views.scan import pack_scan
+
+        return answer(lambda: JSONResponse(pack_scan(scan_of(job_of(request, run_id).folder), number)))
+
+    def uploaded(request: Request, name: str, number: int) -> Any:
+        from krogh.app.views.scan import pack_scan
+
+        place = workspace.place(request.scope["krogh_user"])
+        return answer(lambda: JSONResponse(pack_scan(place.upload(name), number)))
+
     def screened(request: Request, run_id: str) -> Any:
         from krogh.app.views.screen import pack_table, read_screen
 
@@ -136,8 +148,10 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         ("volume/{number}", view(volume)),
         ("map/{name}", brain_map),
         ("screen", screened),
+        ("scan/{number}", scan),
     ):
         app.get(f"/runs/{{run_id}}/{path}", include_in_schema=False)(function)
+    app.get("/uploads/{name}/{number}", include_in_schema=False)(uploaded)
 
 
 def _stem(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
@@ -12,7 +13,7 @@ from krogh.app.pages.cross_result import show_result
 from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say
 from krogh.app.pages.geometry import files_of_geometry, geometry_fields, settings_of_geometry
 from krogh.app.pages.property_card import property_card
-from krogh.app.pages.watching import asked, watch
+from krogh.app.pages.watching import asked, split
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
 from krogh.runs.config import SimulateConfig
@@ -98,14 +99,10 @@ def register(workspace: Workspace, largest_upload: int) -> None:
         job = asked(me, request.query_params.get("run"))
         with frame(me, "/"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How does a drug cross the barrier?</h1>", sanitize=False)
-            with ui.element("div").classes("krogh-split"):
-                with ui.column().classes("gap-4 w-full"):
-                    _form(me, job, largest_upload)
-                with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    watch(me, job, _EMPTY, show_result)
+            split(me, "/", job, _EMPTY, show_result, lambda follow: _form(me, job, largest_upload, follow))
 
 
-def _form(me: Here, job: Job | None, largest: int) -> None:
+def _form(me: Here, job: Job | None, largest: int, follow: Callable[[str], None]) -> None:
     from krogh.compounds import get_compound, names
 
     before = dict(job.about.get("settings", {})) if job else {}
@@ -146,9 +143,10 @@ def _form(me: Here, job: Job | None, largest: int) -> None:
             run_id = await apart(_start, me, form)
         except (KroghError, ValueError) as error:
             say(error)
-            button.enable()
             return
-        ui.navigate.to(f"/?run={run_id}")
+        finally:
+            button.enable()
+        follow(run_id)
 
     button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
     _of_each(form, doses, cards)
