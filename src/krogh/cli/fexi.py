@@ -1,4 +1,4 @@
-"""Give FEXI MRI its commands: ``krogh fexi protocol | simulate | fit | cohort | train | crlb | design | benchmark | calibrate``."""
+"""Give FEXI MRI its commands: protocol, simulate, fit, cohort, train, crlb, design, benchmark and calibrate."""
 
 from __future__ import annotations
 
