@@ -107,7 +107,7 @@ class Laws:
         inner = np.where(self.tails == BLOOD, 0, self.tails)
         held = weight[inner] * (self.tails != BLOOD)[:, None, None, None]
         out += np.einsum("kijf,kjlf->fkilj", values.by_tail, held)
-        return out.reshape(faces, k * s, -1)
+        return out.reshape(faces, k * s, weight.shape[2] * s)
 
 
 def _add_slope(target: np.ndarray, slope: np.ndarray) -> None:

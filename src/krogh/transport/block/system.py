@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from krogh.transport.block.alternating import Alternating
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Flows, Linearised
 from krogh.transport.block.kernels import plane_sums
@@ -14,6 +15,7 @@ from krogh.transport.block.laws import Laws, LawValues
 from krogh.transport.block.model import BlockModel
 from krogh.transport.block.modes import Modes
 from krogh.transport.block.planes import PlaneResult, Planes, Reference
+from krogh.transport.block.uneven import even_maps, spread_maps
 from krogh.transport.system import Stage
 
 __all__ = ["BlockSystem"]
@@ -83,6 +85,10 @@ class BlockSystem(BlockBase):
         q = planes.linear(change, known.values, tolerance=0.1) if self.laws.count else np.zeros_like(known.flux)
         cells = planes.outward(modes, q)
         return self.flows.unfold_leaves(cells, rest, gh, slopes).reshape(self.shape)
+
+    def alternating(self) -> Alternating:
+        """Return steps by alternating directions."""
+        return Alternating(self.model, spread_maps(self.model, even_maps(self.model)))
 
     def refresh(self) -> None:
         """Drop kept factors."""
