@@ -13,11 +13,12 @@ __version__ = "0.1.0"
 _LAZY = {
     "simulate": ("krogh.result", "simulate"),
     "Compound": ("krogh.compounds", "Compound"),
+    "sensitivity": ("krogh.uncertainty", "sensitivity"),
     "compound": ("krogh.compounds", "get_compound"),
     "fexi": ("krogh.fexi", None),
 }
 
-__all__ = ["Compound", "__version__", "compound", "fexi", "simulate"]
+__all__ = ["Compound", "__version__", "compound", "fexi", "sensitivity", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

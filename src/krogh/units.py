@@ -155,6 +155,19 @@ _PREFERRED = {
     "permeability": ("nm/s", "um/s", "mm/s", "m/s"),
     "mass": ("ng", "ug", "mg", "g", "kg"),
     "diffusivity": ("um2/s", "um2/ms", "m2/s"),
+    "area_per_mass": ("cm2/g",),
+    "clearance_per_mass": ("uL/min/g", "mL/min/g"),
+    "flow": ("mL/min",),
+    "flux": ("pmol/cm2/min", "nmol/cm2/min"),
+    "fraction": ("",),
+    "mass_concentration": ("g/L",),
+    "molar_mass": ("g/mol",),
+    "per_length": ("1/mm", "1/um"),
+    "rate": ("1/d", "1/h", "1/min", "1/s"),
+    "surface_density": ("pmol/cm2",),
+    "velocity": ("um/s", "mm/s", "m/s"),
+    "volume": ("mL", "L"),
+    "volume_per_mass": ("mL/g",),
 }
 
 
@@ -164,7 +177,7 @@ def format_quantity(value_si: float, dimension: str, *, digits: int = 3) -> str:
     if not math.isfinite(value_si):
         return f"{value_si} {si_unit}"
     choices = _PREFERRED.get(dimension, (si_unit,))
-    unit = choices[0] if value_si else si_unit
+    unit = choices[0] if value_si or si_unit not in table else si_unit
     for candidate in choices:
         if abs(value_si) >= 0.9995 * table[candidate]:
             unit = candidate

@@ -11,7 +11,8 @@ import pytest
 
 import krogh
 from krogh.app.pages.cross import settings_of
-from krogh.app.pages.measure import fit_steps, suffix_of
+from krogh.app.pages.measure import fit_steps
+from krogh.app.pages.uploads import suffix_of
 from krogh.app.views.figures import flow_figure, side_by_side, timecourse_figure
 from krogh.app.views.section import pack_section
 from krogh.errors import InputError

@@ -20,7 +20,7 @@ RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" /
 RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
-RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen")}
+RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen", "sensitivity")}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)

@@ -35,7 +35,7 @@ def downloads(job: Job) -> dict[str, Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.is_symlink() or path.name.startswith(".") or path.name in ("lock", "results.zarr"):
+        if path.is_symlink() or path.name.startswith(".") or path.name in ("lock", "results.zarr", "chunks"):
             continue
         if path.is_dir():
             yield from _walk(path)
@@ -111,12 +111,18 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
         return answer(make)
 
+    def screened(request: Request, run_id: str) -> Any:
+        from krogh.app.views.screen import pack_table, read_screen
+
+        return answer(lambda: JSONResponse(pack_table(read_screen(job_of(request, run_id).result))))
+
     for path, function in (
         ("files/{path:path}", file),
         ("report", report),
         ("pictures.zip", pictures),
         ("section/{number}", section),
         ("map/{name}", brain_map),
+        ("screen", screened),
     ):
         app.get(f"/runs/{{run_id}}/{path}", include_in_schema=False)(function)
 

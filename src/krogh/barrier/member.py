@@ -9,6 +9,7 @@ from krogh.barrier.physiology import Physiology
 from krogh.barrier.state import BarrierState
 from krogh.compounds.completeness import missing_kinetics
 from krogh.compounds.compound import Compound, Permeability, Transporter
+from krogh.compounds.schema import LENDERS
 from krogh.errors import InputError
 
 __all__ = ["Member", "prepare", "surface_capacity"]
@@ -131,7 +132,7 @@ def _cell_capacity(compound: Compound, physiology: Physiology, passive: Crossing
     """
     species = physiology.species
     alpha = physiology.interstitial_fraction.value
-    others = [s for s in ("rat", "mouse", "human", "monkey", "dog", "sheep") if s != species]
+    others = [s for s in LENDERS if s != species]
     for source in (species, *others):
         note = None if source == species else f"brain binding of the {source} taken for the {species}"
         if source in compound.vu_brain_m3_kg:

@@ -11,11 +11,12 @@ from importlib import resources
 from typing import Any
 
 from krogh.compounds.compound import Value
+from krogh.compounds.ranges import Leaf
 from krogh.compounds.values import Kind, read_value
 from krogh.errors import InputError, nearest
 from krogh.units import DIMENSIONS
 
-__all__ = ["SPECIES", "Physiology", "get_physiology", "listed", "with_physiology"]
+__all__ = ["SPECIES", "Physiology", "get_physiology", "leaves", "listed", "with_physiology"]
 
 SPECIES = ("human", "mouse", "rat")
 
@@ -156,6 +157,12 @@ def with_physiology(physiology: Physiology, values: Mapping[str, Any]) -> Physio
         changed[name] = read_value(raw, kind, f"physiology.{key}")
     assert {f.name for f in fields(physiology)} >= set(changed)
     return replace(physiology, **changed)
+
+
+def leaves(physiology: Physiology) -> Iterator[Leaf]:
+    """Yield the numbers of a physiology in the order of its data file; the path is the name of the field."""
+    for key, (name, kind) in _KEYS.items():
+        yield Leaf(key, (name,), getattr(physiology, name), kind)
 
 
 def listed(physiology: Physiology) -> Iterator[tuple[str, Value, Callable[[float], str]]]:

@@ -6,7 +6,10 @@ import importlib
 
 import typer
 
-COMMANDS = ("simulate", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "fexi", "report", "cite", "app")
+COMMANDS = (
+    "simulate", "sensitivity", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "fexi", "report", "cite",
+    "app",
+)  # fmt: skip
 
 
 def register_commands(app: typer.Typer) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from krogh.cli import options
+from krogh.cli import chunked, options
 from krogh.cli.tables import print_columns
 
 _ROWS = 128
@@ -32,32 +30,26 @@ def screen(
     duration: Annotated[str, typer.Option(help="Length of the simulation.")] = "4 h",
     species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
     fu_brain: Annotated[float, typer.Option(help="Unbound fraction in brain where a row gives none.", min=1e-4, max=1.0)] = 1.0,
-    workers: Annotated[int, typer.Option(help="Processes; 0 takes what the machine has.", min=0, max=512)] = 1,
-    dask: Annotated[str, typer.Option(help="A Dask cluster instead: local:N, or the address of a scheduler.")] = "",
-    shard: Annotated[str, typer.Option(help="Do part i of n only (job arrays): i/n.")] = "1/1",
-    max_fail: Annotated[int | None, typer.Option(help="Stop when more rows than this were rejected.", min=0)] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
+    workers: chunked.Workers = 1,
+    dask: chunked.Dask = "",
+    shard: chunked.Shard = "1/1",
+    max_fail: chunked.MaxFail = None,
+    resume: chunked.Resume = False,
     json_: options.Json = False,
     quiet: options.Quiet = False,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Rank molecules by how much free drug reaches the brain: predicted permeability with interval, then a simulation of each."""
-    from krogh.io.chunk_folder import open_chunks
     from krogh.io.molecule_table import read_molecules
-    from krogh.io.provenance import file_sha256, write_run_record
-    from krogh.runs.chunks import parse_shard, run_chunks
+    from krogh.io.provenance import file_sha256
     from krogh.runs.screen import ScreenChunk, ScreenSettings, screen_chunk
     from krogh.units import parse_quantity
 
-    started, clock, part = datetime.now(UTC), time.perf_counter(), parse_shard(shard)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    how = chunked.how_to_run(workers, dask, shard, max_fail, resume=resume, overwrite=overwrite, silent=quiet or json_)
     settings = ScreenSettings(species, dose, parse_quantity(duration, "time", where="--duration"), plasma_of, fu_brain)
     settings.check()
-    spread = None
-    if dask:
-        from krogh.runs.dask_cluster import spread_on_dask
-
-        spread = spread_on_dask(dask)
     entries = read_molecules(molecules)
     chunks = [ScreenChunk(tuple(entries[k : k + _ROWS]), settings) for k in range(0, len(entries), _ROWS)]
     if dry_run:
@@ -65,19 +57,14 @@ def screen(
         return
     plan = _plan(settings, len(entries), file_sha256(molecules))
     driver = f"{dose}, {species}, {duration}" + (f", kinetics of {plasma_of}" if plasma_of else "")
-    with open_chunks(out, plan, resume=resume, overwrite=overwrite, shard=part) as store:
-        show = None if quiet or json_ else _progress()
-        run_chunks(chunks, screen_chunk, store, workers=workers or os.cpu_count() or 1, spread=spread, shard=part,
-                   max_fail=max_fail, progress=show)  # fmt: skip
-        missing = len(chunks) - len(store.finished())
-        if missing:
-            typer.echo(f"part {shard} is done; {missing} of {len(chunks)} chunks are left to other parts")
+    with chunked.chunks_done(chunks, screen_chunk, out, plan, how) as store:
+        if store is None:
             return
+        from krogh.io.folder import output_errors
+        from krogh.io.provenance import write_run_record
         from krogh.report.screen import write_screen
 
         ranked, rejected = write_screen(out, store.load, len(chunks), driver)
-        from krogh.io.folder import output_errors
-
         with output_errors(out.name):
             write_run_record(
                 out, command=options.started_with.get(), config=plan["settings"], inputs=[molecules], started=started
@@ -92,25 +79,6 @@ def _plan(settings: Any, rows: int, digest: str) -> dict[str, Any]:
     from krogh import __version__
 
     return {"krogh": __version__, "input_sha256": digest, "rows": rows, "chunk_rows": _ROWS, "settings": asdict(settings)}
-
-
-def _progress() -> Any:
-    """Return a function that writes (done, all) with the time left to stderr: one line on a terminal, else every tenth."""
-    start: list[tuple[float, int]] = []
-    said = [-1]
-
-    def show(done: int, total: int) -> None:
-        if not start:
-            start.append((time.monotonic(), done))
-        since, first = start[0]
-        left = f", {(time.monotonic() - since) / (done - first) * (total - done):.0f} s left" if done > first else ""
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{done} of {total} chunks{left}   " + ("\n" if done == total else ""))
-        elif done * 10 // max(total, 1) > said[0]:
-            said[0] = done * 10 // max(total, 1)
-            sys.stderr.write(f"{done} of {total} chunks{left}\n")
-
-    return show
 
 
 def _report(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from krogh.cli import options
+from krogh.cli import bands, options
 
 if TYPE_CHECKING:
     from krogh.compounds import Compound
@@ -57,6 +57,9 @@ def simulate(
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 120]")] = None,
     cells_along: Annotated[int | None, typer.Option(help="Cells along the capillary (cylinder).  [default: 24]")] = None,
+    uncertainty: Annotated[
+        int, typer.Option(help="Bands from so many draws of all inputs with a range (slab); see 'krogh sensitivity'.", min=0)
+    ] = 0,
     netcdf: Annotated[bool, typer.Option("--netcdf", help="Write results.nc as well.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")] = True,
     config: options.Config = None,
@@ -77,7 +80,7 @@ def simulate(
 
     started, clock = datetime.now(UTC), time.perf_counter()
     options.check_device(device, cuda=False)
-    base = _base(config)
+    base = read_base(config)
     given = {
         "compounds": compounds or None, "species": species, "duration": duration, "geometry": geometry, "together": together,
         "leak_factor": leak, "pericyte_coverage": pericytes, "amino_acids": amino_acids,
@@ -87,7 +90,7 @@ def simulate(
         "efflux": _shares(efflux), "seed": seed or None,
     }  # fmt: skip
     settings = build_config(base, set_ or (), given)
-    own = _own(compound_file or [])
+    own = read_own(compound_file or [])
     curve = _curve(plasma)
     if not dry_run:
         check_output(out, overwrite=overwrite)
@@ -100,13 +103,15 @@ def simulate(
         _show_plan(cases, settings, as_json=json_)
         return
     results = _solve(cases, settings, threads, quiet=quiet or json_)
+    ranges = bands.run(cases, settings, uncertainty) if uncertainty else []
     inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
     record = {"command": options.started_with.get(), "config": settings.model_dump(), "inputs": inputs, "started": started}
-    files = _save(out, results, settings, record, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
-    _report(results, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
+    files = _save(out, results, settings, record, ranges, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
+    _report(results, ranges, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
 
 
-def _base(config: Path | None) -> dict[str, Any]:
+def read_base(config: Path | None) -> dict[str, Any]:
+    """Return the settings of a TOML file, or none."""
     if config is None:
         return {}
     from krogh.io.text_file import read_toml
@@ -147,7 +152,8 @@ def _shares(words: list[str] | None) -> dict[str, float] | None:
     return shares
 
 
-def _own(files: list[Path]) -> dict[str, Compound]:
+def read_own(files: list[Path]) -> dict[str, Compound]:
+    """Return the user's compounds by lower-case name."""
     from krogh.io.compound_file import read_compound_file
 
     found = [read_compound_file(path) for path in files]
@@ -222,6 +228,7 @@ def _save(
     results: list[GroupResult],
     settings: SimulateConfig,
     record: dict[str, Any],
+    ranges: list[bands.Ranges],
     *,
     overwrite: bool,
     netcdf: bool,
@@ -239,6 +246,7 @@ def _save(
         paths = [write_results(data, folder), write_summary_csv(data, folder), write_timecourse_csv(data, folder)]
         if netcdf:
             paths.append(write_netcdf(data, folder))
+        paths += bands.write(ranges, folder, pictures=pictures)
         if pictures:
             from krogh.plots.save import save_figures
 
@@ -247,15 +255,26 @@ def _save(
     return [p.name for p in paths] + ["run.json"]
 
 
-def _report(results: list[GroupResult], out: Path, files: list[str], seconds: float, *, as_json: bool, quiet: bool) -> None:
+def _report(
+    results: list[GroupResult],
+    ranges: list[bands.Ranges],
+    out: Path,
+    files: list[str],
+    seconds: float,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from krogh.cli.simulate_table import as_record, print_table
 
     if as_json:
         record = {"out": str(out), "files": files, "compounds": as_record(results), "notice": "not for diagnosis or dosing"}
+        record |= {"ranges": bands.as_record(ranges)} if ranges else {}
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
         return
     if not quiet:
         print_table(results)
+        bands.say(ranges)
         typer.echo("")
     typer.echo(f"{out}{'' if str(out).endswith('/') else '/'}: " + ", ".join(files))
     if not quiet:

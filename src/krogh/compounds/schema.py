@@ -6,6 +6,7 @@ from krogh.compounds.values import Kind
 
 __all__ = [
     "COMPOUND_KEYS",
+    "LENDERS",
     "METABOLISM_KEYS",
     "PARAMETER_SUFFIXES",
     "PERMEABILITY_KEYS",
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 SPECIES = ("human", "rat", "mouse", "monkey", "dog", "sheep")
+#: Where brain binding comes from if a species has none: it hardly depends on the species.
+LENDERS = ("rat", "mouse", "human", "monkey", "dog", "sheep")
 _PURE = ("fraction",)
 _FU = Kind(_PURE, 0.0, 1.0, open_low=True)
 PKA = Kind(_PURE, -10.0, 20.0)

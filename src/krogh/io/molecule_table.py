@@ -10,17 +10,23 @@ from krogh.errors import InputError
 from krogh.io.text_file import read_text_file
 from krogh.runs.screen import Entry
 
-__all__ = ["read_molecules"]
+__all__ = ["names_molecules", "read_molecules"]
 
 _LARGEST_BYTES = 200_000_000
 _MOLECULE = ("smiles", "molecule", "structure", "compound", "name")
 _NAME = ("name", "id", "compound", "title")
+_SMILES_FILES = (".smi", ".smiles")
 _NUMBERS = {
     "logp": ("logp", "log p", "logp_oct"),
     "pka_acid": ("pka_acid",),
     "pka_base": ("pka_base",),
     "fu_brain": ("fu_brain",),
 }
+
+
+def names_molecules(first_line: str) -> bool:
+    """Return whether a line is a header that :func:`read_molecules` understands."""
+    return any(cell.strip().strip('"').lower() in _MOLECULE for cell in first_line.lstrip("\ufeff").split(","))
 
 
 def _pick(header: dict[str, int], names: tuple[str, ...]) -> int | None:
@@ -31,7 +37,8 @@ def read_molecules(path: Path) -> list[Entry]:
     """Return the rows of a CSV in their order, numbered from 1.
 
     The header names the columns: ``smiles`` (or ``molecule``, ``name``: a SMILES or a name of the library), and where known
-    ``name``, ``logp``, ``pka_acid``, ``pka_base`` (several with ;), ``fu_brain``. Other columns are ignored.
+    ``name``, ``logp``, ``pka_acid``, ``pka_base`` (several with ;), ``fu_brain``. Other columns are ignored. A file that ends in
+    ``.smi`` or ``.smiles`` has no header: a SMILES a line, and after a space its name.
 
     Raises
     ------
@@ -39,6 +46,8 @@ def read_molecules(path: Path) -> list[Entry]:
         If the file is unreadable, empty, or its header names no molecule.
     """
     text = read_text_file(path, largest=_LARGEST_BYTES, what="a CSV of molecules").replace("\0", "\ufffd")
+    if path.suffix.lower() in _SMILES_FILES:
+        return _lines(path.name, text)
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         first = next(reader, [])
@@ -55,6 +64,13 @@ def read_molecules(path: Path) -> list[Entry]:
     if not entries:
         raise InputError(path.name, got="no rows", expected="one molecule a line below the header")
     return entries
+
+
+def _lines(name: str, text: str) -> list[Entry]:
+    rows = [(i, line.split(maxsplit=1)) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not rows:
+        raise InputError(name, got="no rows", expected="a SMILES a line")
+    return [Entry(i, words[1].strip() if len(words) > 1 else "", words[0]) for i, words in rows]
 
 
 def _entry(row: int, cells: list[str], width: int, place: int, columns: dict[str, int | None]) -> Entry:

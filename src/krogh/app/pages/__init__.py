@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from krogh.app.pages import cross, link, measure, runs
+from krogh.app.pages import cross, link, measure, runs, screen
 from krogh.app.workspace import Workspace
 
 __all__ = ["register_pages"]
@@ -12,5 +12,6 @@ def register_pages(workspace: Workspace, largest_upload: int) -> None:
     """Add every page to the running application."""
     cross.register(workspace)
     measure.register(workspace, largest_upload)
+    screen.register(workspace, largest_upload)
     link.register(workspace)
     runs.register(workspace)

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import Request
 from nicegui import ui
 
-from krogh.app.jobs import Job, Step, add_job, read_job
+from krogh.app.jobs import Job, Step, add_job
 from krogh.app.pages.cross_result import show_result
-from krogh.app.pages.frame import Here, apart, banner, card, empty, frame, here, say
+from krogh.app.pages.frame import Here, apart, card, frame, here, say
 from krogh.app.pages.property_card import property_card
+from krogh.app.pages.watching import asked, watch
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
 from krogh.runs.config import SimulateConfig
@@ -26,6 +27,7 @@ STATES: dict[str, dict[str, Any]] = {
     "every pump at a fifth": {"efflux": {"all": 0.2}},
     "after a protein meal": {"amino_acids": 2.0},
 }
+_EMPTY = "Choose one or more compounds and press Run. Their course through the layers appears here."
 _GEOMETRIES = {"slab": "layered slab", "cylinder": "Krogh cylinder with flowing blood", "block": "block in three dimensions"}
 
 
@@ -88,22 +90,14 @@ def register(workspace: Workspace) -> None:
     @ui.page("/")
     async def cross(request: Request) -> None:
         me = here(request, workspace)
-        job = _asked(me, request.query_params.get("run"))
+        job = asked(me, request.query_params.get("run"))
         with frame(me, "/"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How does a drug cross the barrier?</h1>", sanitize=False)
             with ui.element("div").classes("krogh-split"):
                 with ui.column().classes("gap-4 w-full"):
                     _form(me, job)
                 with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    _watch(me, job)
-
-
-def _asked(me: Here, run_id: str | None) -> Job | None:
-    try:
-        return read_job(me.place.run(run_id)) if run_id else None
-    except KroghError as error:
-        say(error)
-        return None
+                    watch(me, job, _EMPTY, show_result)
 
 
 def _form(me: Here, job: Job | None) -> None:
@@ -208,29 +202,3 @@ def _of_each(form: dict[str, Any], doses: ui.column, cards: ui.column) -> None:
             field.on_value_change(lambda e, name=name: form["doses"].__setitem__(name, e.value))
         with cards:
             property_card(get_compound(name))
-
-
-def _watch(me: Here, job: Job | None) -> None:
-    if job is None:
-        empty("Choose one or more compounds and press Run. Their course through the layers appears here.")
-        return
-    state, result = ui.column().classes("w-full"), ui.column().classes("w-full gap-4")
-    seen: list[Any] = []
-
-    async def look() -> None:
-        now = read_job(job.folder)
-        what = (now.state, round(1000 * now.share))
-        if what == tuple(seen):
-            return
-        before, seen[:] = list(seen), what
-        state.clear()
-        with state:
-            banner(now)
-        if now.state == "done":
-            clock.deactivate()
-            with result:
-                await show_result(me, now)
-        elif before and before[0] == "done":
-            result.clear()
-
-    clock = ui.timer(0.15, look)

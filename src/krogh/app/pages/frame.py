@@ -20,7 +20,7 @@ from krogh.report.page import Table
 
 __all__ = ["Here", "apart", "banner", "card", "empty", "frame", "here", "say", "table"]
 
-_MENU = {"/": "Cross", "/measure": "Measure", "/link": "Link", "/runs": "Runs"}
+_MENU = {"/": "Cross", "/measure": "Measure", "/screen": "Screen", "/link": "Link", "/runs": "Runs"}
 _NOTICE = "Research software: not for diagnosis or dosing."
 _WORDS = {
     "running": "running",

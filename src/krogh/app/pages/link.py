@@ -89,7 +89,7 @@ def register(workspace: Workspace) -> None:
     """Add the page."""
 
     @ui.page("/link")
-    async def link(request: Request) -> None:
+    def link(request: Request) -> None:
         me = here(request, workspace)
         with frame(me, "/link"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>Water beside drugs</h1>", sanitize=False)
@@ -113,7 +113,9 @@ def register(workspace: Workspace) -> None:
 
                 scan.on_value_change(draw)
                 drug.on_value_change(draw)
-                await draw()
+                with box:
+                    ui.label("Reading both runs ...").classes("krogh-soft")
+                ui.timer(0.0, draw, once=True)  # after the page is there: the server waits only 3 s for a page
 
 
 async def _draw(me: Here, box: ui.column, scan: Job, drug: Job) -> None:

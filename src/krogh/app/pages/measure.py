@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Request
-from nicegui import events, ui
+from nicegui import ui
 
-from krogh.app.jobs import Job, Step, add_job, read_job
-from krogh.app.pages.frame import Here, apart, banner, card, empty, frame, here, say, table
+from krogh.app.jobs import Step, add_job
+from krogh.app.pages.frame import Here, apart, card, frame, here, say, table
 from krogh.app.pages.measure_result import show_result
-from krogh.app.workspace import Place, Workspace, clean_name
+from krogh.app.pages.uploads import upload
+from krogh.app.pages.watching import asked, watch
+from krogh.app.workspace import Place, Workspace
 from krogh.errors import InputError, KroghError
 from krogh.report.page import Table
 
 __all__ = ["fit_steps", "register"]
 
+_EMPTY = "Take the digital head or your own scan, and press Run. Maps with their uncertainty appear here."
 _IMAGE = (".nii.gz", ".nii")
 _PROTOCOL = (".tsv", ".mat", ".bf", ".bval", ".tm", ".json")
 _PARTS = {
@@ -27,20 +30,6 @@ _PARTS = {
     "mask": ("Mask (optional)", _IMAGE),
     "regions": ("Regions, label image (optional)", _IMAGE),
 }
-
-
-def suffix_of(name: str, allowed: tuple[str, ...]) -> str:
-    """Return the ending of an uploaded file.
-
-    Raises
-    ------
-    InputError
-        If it is none of `allowed`.
-    """
-    for suffix in allowed:
-        if name.lower().endswith(suffix):
-            return suffix
-    raise InputError(clean_name(name), got="another kind of file", expected=" or ".join(allowed))
 
 
 def _head_steps(form: dict[str, Any]) -> list[Step]:
@@ -155,22 +144,14 @@ def register(workspace: Workspace, largest_upload: int) -> None:
     @ui.page("/measure")
     async def measure(request: Request) -> None:
         me = here(request, workspace)
-        job = _asked(me, request.query_params.get("run"))
+        job = asked(me, request.query_params.get("run"))
         with frame(me, "/measure"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How fast does water cross the barrier?</h1>", sanitize=False)
             with ui.element("div").classes("krogh-split"):
                 with ui.column().classes("gap-4 w-full"):
                     _form(me, dict(job.about.get("form", {})) if job else {}, largest_upload)
                 with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    _watch(me, job)
-
-
-def _asked(me: Here, run_id: str | None) -> Job | None:
-    try:
-        return read_job(me.place.run(run_id)) if run_id else None
-    except KroghError as error:
-        say(error)
-        return None
+                    watch(me, job, _EMPTY, show_result)
 
 
 def _phantoms() -> dict[str, str]:
@@ -255,47 +236,11 @@ def _select(
 def _upload(
     me: Here, form: dict[str, Any], files: dict[str, Path], part: str, label: str, allowed: tuple[str, ...], largest: int
 ) -> None:
-    async def take(event: events.UploadEventArguments) -> None:
-        try:
-            suffix = suffix_of(event.file.name, allowed)
-            if event.file.size() > largest:
-                raise InputError(clean_name(event.file.name), got=f"{event.file.size()} bytes", expected=f"at most {largest}")
-            target = me.place.new_upload(suffix)
-            await event.file.save(target)
-        except KroghError as error:
-            say(error)
-            return
+    def keep(suffix: str, path: Path, shown: str) -> None:
         if part != "protocol":
             for old in [n for n in files if n.startswith(f"{part}.")]:
                 files.pop(old)
-        files[f"{part}{suffix}"] = target
-        form[f"{part} name"] = clean_name(event.file.name)
-        ui.notify(f"{clean_name(event.file.name)} received", type="positive")
+        files[f"{part}{suffix}"] = path
+        form[f"{part} name"] = shown
 
-    ui.upload(label=label, on_upload=take, auto_upload=True, max_file_size=largest, multiple=part == "protocol").classes(
-        "w-full"
-    ).props(f'accept="{",".join(allowed)}" data-testid="upload-{part}" flat bordered')
-
-
-def _watch(me: Here, job: Job | None) -> None:
-    if job is None:
-        empty("Take the digital head or your own scan, and press Run. Maps with their uncertainty appear here.")
-        return
-    state, result = ui.column().classes("w-full"), ui.column().classes("w-full gap-4")
-    seen: list[Any] = []
-
-    async def look() -> None:
-        now = read_job(job.folder)
-        what = (now.state, round(1000 * now.share))
-        if what == tuple(seen):
-            return
-        seen[:] = what
-        state.clear()
-        with state:
-            banner(now)
-        if now.state == "done":
-            clock.deactivate()
-            with result:
-                await show_result(me, now)
-
-    clock = ui.timer(0.2, look)
+    upload(me, label, allowed, largest, keep, multiple=part == "protocol", name=f"upload-{part}")

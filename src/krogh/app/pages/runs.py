@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 from fastapi import Request
@@ -14,9 +15,13 @@ from krogh.app.workspace import Place, Workspace
 
 __all__ = ["register", "take_away"]
 
-_PAGE = {"cross": "/", "measure": "/measure"}
+_PAGE = {"cross": "/", "measure": "/measure", "screen": "/screen"}
+_NOTHING = "No runs yet. Start one on the pages Cross, Measure or Screen; it stays in this list until you delete it."
 #: Files that a user looks for first.
-_FIRST = ("run.toml", "result/summary.csv", "result/timecourse.csv", "result/results.nc", "result/regions.tsv", "result/run.json")
+_FIRST = (
+    "run.toml", "result/summary.csv", "result/timecourse.csv", "result/results.nc", "result/regions.tsv", "result/screen.csv",
+    "result/rejects.csv", "result/screen.html", "result/run.json",
+)  # fmt: skip
 
 
 def register(workspace: Workspace) -> None:
@@ -41,7 +46,7 @@ def register(workspace: Workspace) -> None:
                     for job in jobs:
                         _row(job)
                     if not jobs:
-                        empty("No runs yet. Start one on the pages Cross or Measure; it stays in this list until you delete it.")
+                        empty(_NOTHING)
 
             show()
             ui.timer(0.5, show)
@@ -70,7 +75,9 @@ def _row(job: Job) -> None:
 
 def take_away(job: Job, place: Place) -> None:
     """Show the report, the pictures and the files of a finished run as links."""
-    links = {"Report (HTML)": f"/runs/{job.id}/report", "Pictures (ZIP)": f"/runs/{job.id}/pictures.zip"}
+    links = {"Report (HTML)": f"/runs/{job.id}/report"}
+    if job.kind == "cross" or any(True for _ in job.result.glob("**/*.png")):
+        links["Pictures (ZIP)"] = f"/runs/{job.id}/pictures.zip"
     listed = downloads(job)
     with ui.row().classes("gap-x-5 gap-y-1"):
         for words, target in links.items():
@@ -84,4 +91,9 @@ def take_away(job: Job, place: Place) -> None:
             for name in more:
                 ui.link(name, f"/runs/{job.id}/files/{name}").props("download")
     if "run.toml" in listed:
-        ui.label("Repeat it on the command line: krogh simulate --config run.toml --out again").classes("krogh-soft")
+        again = ["krogh simulate --config run.toml --out again"]
+    else:
+        again = [shlex.join(("krogh", *s.arguments, "--out", s.out)) for s in job.steps]
+    ui.label("Repeat it on the command line:").classes("krogh-soft")
+    for line in again:
+        ui.label(line).classes("krogh-mono")

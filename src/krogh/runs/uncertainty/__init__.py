@@ -1,0 +1,1 @@
+"""Carry ranges of the inputs into ranges of the results, and say which input matters."""
