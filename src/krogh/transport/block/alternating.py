@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from krogh.errors import ConvergenceError
-from krogh.transport.block.laws import Laws, invert_faces
+from krogh.transport.block.gains import Gains, gains_of
+from krogh.transport.block.laws import Laws, apply_faces, invert_faces
 from krogh.transport.block.model import BLOOD, BlockModel
 from krogh.transport.block.sides import along_x, along_y, along_z
 from krogh.transport.block.uneven import Uneven
 from krogh.transport.block.uneven_flows import UnevenFlows
-from krogh.transport.block.uneven_stage import Gains, gains_of
 
 __all__ = ["Alternating"]
 
@@ -61,7 +61,7 @@ class Alternating:
         if not good:
             raise ConvergenceError("membrane faces", got="no balance of the fluxes", hint="use a smaller --step")
         self._flux = flux
-        gains, slopes = gains_of(self.laws, values, flux), flows.slopes(u)
+        gains, slopes = gains_of(self.laws, values, values.flux - flux), flows.slopes(u)
         rate = h * flows.rate(u, blood, flux)
         pivot = (flows.diagonal(half, slopes) * self.area).reshape(self.grid)
         change, right = np.zeros_like(u), rate
@@ -104,7 +104,7 @@ class Alternating:
         free = self._ports(self._lines(right, pivot, half))
         own = np.einsum("kipjf,pljf->fkilj", gains.cell, answers).reshape(faces, k * s, k * s)
         inverse = invert_faces(np.eye(k * s) - half * own)
-        q = np.einsum("abf,bf->af", inverse, gains.through(free).reshape(k * s, faces)).reshape(k, s, faces)
+        q = apply_faces(inverse, gains.through(free).reshape(k * s, faces)).reshape(k, s, faces)
         loaded = right.copy()
         for n, law in enumerate(self.model.laws):
             amount = half * q[n] * self.area
