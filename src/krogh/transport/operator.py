@@ -8,6 +8,7 @@ every one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -217,6 +218,12 @@ class Operator:
 
     def _crosses_blood(self, edges: np.ndarray) -> bool:
         return bool(np.all(self._tail[edges] == self.graph.shape[2]))
+
+    @cached_property
+    def linear(self) -> bool:
+        """Return whether every flow is linear in the state."""
+        straight = all(term.route.linear for term in self.graph.routes)
+        return straight and all(np.all(inverse == 0) for _, _, inverse in self._kinetics)
 
     @property
     def ledger_names(self) -> tuple[tuple[str, int], ...]:

@@ -24,8 +24,15 @@ class LinearSolver(Protocol):
     #: Largest relative update at which the iteration may stop; full Newton squares the error once more, a kept factor does not.
     accept: float
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        """Return the Newton update for `residual` at the state (u, blood)."""
+    @property
+    def accuracy(self) -> float:
+        """Return the relative error of one step of a linear problem."""
+        ...
+
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
+        """Return the Newton update for `residual` at the state (u, blood); `loose`: an iteration may stop at a tenth."""
         ...
 
     def refresh(self) -> bool:
@@ -37,6 +44,7 @@ class ChainSolver:
     """Solve by tridiagonal elimination with the slopes of the present state: full Newton."""
 
     accept = 1e-7
+    accuracy = 1e-12
 
     def __init__(self, operator: Operator) -> None:
         graph = operator.graph
@@ -45,7 +53,9 @@ class ChainSolver:
         self._tail = np.ascontiguousarray(graph.tail, dtype=np.int64)
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
         """Return the update, shape (B, S, N)."""
         slopes = self._operator.slopes(u, blood)
         out = np.empty_like(residual)
@@ -77,6 +87,7 @@ class SparseSolver:
     """
 
     accept = 1e-11
+    accuracy = 1e-9
     _kept = 12
 
     def __init__(self, operator: Operator) -> None:
@@ -84,7 +95,9 @@ class SparseSolver:
         self._factors: OrderedDict[tuple[float, int], scipy.sparse.linalg.SuperLU] = OrderedDict()
         self._pattern = Pattern(operator.graph)
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
         """Return the update, shape (1, S, N)."""
         key = (gh, id(capacity))
         factor = self._factors.get(key)
