@@ -75,7 +75,7 @@ def integrate(
         raise InputError("duration", got=f"{t_end_s} s", expected="a finite time > 0 s")
     if not 1e-10 <= rtol <= 0.1:
         raise InputError("rtol", got=rtol, expected="1e-10 to 0.1")
-    system = as_system(problem, max(1e-10, min(1e-7, 1e-3 * rtol)) if step_s is None else 1e-10)
+    system = as_system(problem, max(1e-10, min(1e-6, 1e-3 * rtol)) if step_s is None else 1e-10)
     start = np.zeros(system.shape) if u0 is None else np.array(u0, dtype=float)
     start = system.consistent(start, blood.free(0.0))
     if method in MARCHES:

@@ -58,6 +58,10 @@ class Operator:
         self.coupled = s > 1
         self._names = self._ledger_names()
         self._faces, self._owners = _owners(graph)
+        self._from_blood = np.flatnonzero(self._tail == graph.shape[2])
+        self._losses = [
+            (nodes, graph.loss[..., nodes]) if np.any(graph.loss[..., nodes]) else None for nodes in graph.media.values()
+        ]
         self._straight_tail, self._straight_head, self._curved = self._fold()
         self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
         self._work_node = np.empty(graph.shape)
@@ -243,8 +247,9 @@ class Operator:
             row += 2
         out[..., row], out[..., row + 1] = self._blood_flow(u, blood)
         row += 2
-        for nodes in graph.media.values():
-            out[..., row] = (graph.loss[..., nodes] * u[..., nodes]).sum(-1)
+        for lost in self._losses:
+            if lost is not None:
+                out[..., row] = (lost[1] * u[..., lost[0]]).sum(-1)
             row += 1
         for place, reaction in enumerate(graph.reactions):
             rate = self._taken(place, u).sum(-1)
@@ -258,7 +263,7 @@ class Operator:
     def _blood_flow(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what linear edges bring in from the blood, and what they and the venous outflow take away."""
         n = self.graph.shape[2]
-        edges = np.flatnonzero(self._tail == n)
+        edges = self._from_blood
         heads = np.minimum(self._head[edges], n - 1)
         inward = (self._g_tail[..., edges] * blood[..., None]).sum(-1)
         outward = (self._g_head[..., edges] * u[..., heads]).sum(-1) + (self.graph.outflow * u).sum(-1)

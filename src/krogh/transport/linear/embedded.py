@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 
 from krogh.transport.graph import Graph
 from krogh.transport.linear.cosines import Cosines
-from krogh.transport.linear.gmres import gmres
+from krogh.transport.linear.gmres import Seen, gmres
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.operator import Operator, Slopes
 
@@ -28,6 +28,7 @@ class _Factor:
     pivot: np.ndarray
     exchange: np.ndarray
     near: np.ndarray
+    seen: Seen
 
 
 class EmbeddedSolver:
@@ -117,7 +118,7 @@ class EmbeddedSolver:
         near = 1.0 / (1.0 + gh * self._weight * (1.0 / symbol).mean(-1)[:, None])
         options = {"SymmetricMode": True}
         lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options, diag_pivot_thresh=0.0)
-        return _Factor(lu, symbol, share, pivot, gh * exchange, near)
+        return _Factor(lu, symbol, share, pivot, gh * exchange, near, Seen())
 
     def _exchange(self) -> tuple[np.ndarray, np.ndarray]:
         """Return exchange and back factor of every compartment, (S, leaf)."""
@@ -169,7 +170,7 @@ class EmbeddedSolver:
         wanted = exchanged(network(right[:, :n] + joined(near)), near).ravel()
         goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(right).sum()), 1e-300)
         tolerance = 0.1 if loose else min(1e-3, max(1e-9, goal))
-        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance)
+        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance, seen=factor.seen)
         cells = start + spread(source)
         out = np.empty_like(residual)
         out[0, :, :n] = network(right[:, :n] + joined(cells[:, touched]))
