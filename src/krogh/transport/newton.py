@@ -96,7 +96,7 @@ def consistent_faces(operator: Operator, solver: LinearSolver, u: np.ndarray, bl
     slopes = operator.slopes(u, blood)
     heavy = np.where(capacity > 0, 1e20 * max(float(np.abs(slopes.tail).max()), float(np.abs(slopes.head).max()), 1e-300), 0.0)
     result = solve_stage(operator, solver, 1.0, heavy * u, u, blood, capacity=heavy)
-    solver.refresh()
+    solver.forget(heavy)
     if not result.converged:
         raise ConvergenceError("membrane faces", got="no balance of the fluxes", hint="check the kinetics of the routes")
     return np.where(capacity > 0, u, result.u)

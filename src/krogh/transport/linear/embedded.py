@@ -185,3 +185,8 @@ class EmbeddedSolver:
         held = bool(self._factors)
         self._factors.clear()
         return held
+
+    def forget(self, capacity: np.ndarray) -> None:
+        """Drop the factors for this capacity."""
+        for key in [key for key in self._factors if key[1] == id(capacity)]:
+            del self._factors[key]

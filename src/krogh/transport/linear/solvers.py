@@ -39,6 +39,10 @@ class LinearSolver(Protocol):
         """Forget kept factors; return whether that can help."""
         ...
 
+    def forget(self, capacity: np.ndarray) -> None:
+        """Forget the factors for this capacity, which will not come again."""
+        ...
+
 
 class ChainSolver:
     """Solve by tridiagonal elimination with the slopes of the present state: full Newton."""
@@ -79,6 +83,9 @@ class ChainSolver:
         """Return False: nothing is kept."""
         return False
 
+    def forget(self, capacity: np.ndarray) -> None:
+        """Do nothing: nothing is kept."""
+
 
 class SparseSolver:
     """Solve by sparse LU, kept per step size and reused for nearby states (modified Newton); one problem at a time.
@@ -116,6 +123,11 @@ class SparseSolver:
         held = bool(self._factors)
         self._factors.clear()
         return held
+
+    def forget(self, capacity: np.ndarray) -> None:
+        """Drop the factors for this capacity."""
+        for key in [key for key in self._factors if key[1] == id(capacity)]:
+            del self._factors[key]
 
 
 #: structure of the graph -> solver
