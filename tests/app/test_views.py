@@ -76,10 +76,40 @@ def test_voxel_curve_without_noise_gives_back_the_truth() -> None:
     protocol, truth = PRESETS["human-bbb"](), np.array([[0.9e-9, 0.25, 3.0]])
     signal = get_model("axr").predict(truth, np.full((1, protocol.n_series), 100.0), protocol)[0]
     curve = voxel_curve(signal, protocol, None)
-    assert curve.axr_per_s == pytest.approx(3.0, rel=1e-5)
+    assert curve.rate_per_s == pytest.approx(3.0, rel=1e-5)
     assert curve.low is None
     at = np.interp(curve.mixing_time_s[curve.filtered], curve.fit_time_s, curve.fit)
     np.testing.assert_allclose(curve.measured[curve.filtered], at, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["2cm", "2cmr"])
+def test_voxel_curve_of_two_pools_goes_through_the_noise_free_data(name: str) -> None:
+    protocol = PRESETS["human-bbb"]()
+    model = get_model(name, **({"t2_i_s": np.inf, "t2_e_s": np.inf} if name == "2cmr" else {}))
+    truth = np.array([[0.06, 0.9e-9, 4.0]])
+    assert model.parameter_names == ("f_i", "d_e_m2_s", "k_per_s")
+    signal = model.predict(truth, np.full((1, protocol.n_series), 100.0), protocol)[0]
+    curve = voxel_curve(signal, protocol, 0.05, model)
+    assert curve.rate_name == "k"
+    assert curve.rate_per_s == pytest.approx(4.0, rel=1e-3)
+    assert curve.rate_interval[0] < 4.0 < curve.rate_interval[1]
+    at = np.interp(curve.mixing_time_s[curve.filtered], curve.fit_time_s, curve.fit)
+    np.testing.assert_allclose(curve.measured[curve.filtered], at, rtol=2e-3)
+    if name == "2cm":  # without relaxation nothing but the filter tells the series apart
+        np.testing.assert_allclose(curve.measured[~curve.filtered], curve.equilibrium, rtol=1e-6)
+
+
+def test_gradient_of_the_curve_is_its_slope() -> None:
+    from krogh.runs.fexi_voxel import _dense, _predicted
+
+    protocol, model, theta = PRESETS["human-bbb"](), get_model("2cm"), np.array([[0.05, 0.8e-9, 3.0]])
+    dense = _dense(protocol)
+    _, gradient = _predicted(model, theta, dense)
+    for p in range(3):
+        step = np.zeros((1, 3))
+        step[0, p] = 1e-4 * theta[0, p]
+        up, down = (_predicted(model, theta + sign * step, dense)[0] for sign in (1, -1))
+        np.testing.assert_allclose(gradient[:, p] * 2 * step[0, p], up - down, rtol=1e-4, atol=1e-12)
 
 
 def test_band_of_the_curve_covers_the_truth() -> None:

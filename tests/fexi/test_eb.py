@@ -11,10 +11,14 @@ from krogh.fexi import fit, get_estimator, get_model, preset
 from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.benchmark_tissues import TWO_TISSUES, draw_two_tissues, true_posterior
 from krogh.fexi.interface import Flag
+from krogh.fexi.learned.ascend import curvature
 from krogh.fexi.learned.hyperprior import move, penalty, penalty_slope, scores
+from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u, uniform_prior
 from krogh.fexi.learned.regions import region_posterior
 from krogh.fexi.learned.scan import prepare_scan
+from krogh.fexi.learned.scan_prior import reduced
+from krogh.fexi.learned.start import first_guess
 from krogh.fexi.models.axr import AxrModel
 from krogh.fexi.noise import add_noise
 
@@ -205,3 +209,36 @@ def test_refusals_say_what_to_do():
         eb(AxrModel(), PROTOCOL, data.signals, noise_sd=1e-5)
     with pytest.raises(InputError, match="no usable voxel"):
         eb(AxrModel(), PROTOCOL, np.full((4, 8), np.nan), noise_sd=0.02)
+
+
+def test_the_search_ends_at_a_summit_and_not_on_a_slope():
+    """A climb judged by damped steps once stopped 7 units of ln evidence below the maximum and called it converged."""
+    data = draw_two_tissues(2500, snr=50.0, seed=2)
+    scan = prepare_scan(AxrModel(), PROTOCOL, data.signals, 0.02, "known")
+    problem = scan.problem(scan.dictionary(), scan.rows)
+    found = climb(problem, first_guess(AxrModel(), PROTOCOL, data.signals, scan.s0, n_components=1))
+    assert found.converged
+    evidence = GridEvidence(problem)
+    value, state = evidence.value(found.prior)
+    slope = evidence.slope(found.prior, state)
+    matrix = curvature(found.prior, slope, evidence.information(found.prior, state))
+    slope = slope + penalty_slope(found.prior)[0]
+    for size in (0.3, 1.0):  # nothing is left along the direction in which most is promised
+        trial = move(found.prior, size * np.linalg.solve(matrix, slope))
+        assert evidence.value(trial)[0] + penalty(trial) - value - penalty(found.prior) < 0.1
+    # a background that no voxel asks for: 2 / (n w) of its weight, not the 16 e-folds of the empirical Fisher matrix
+    assert np.sqrt(np.linalg.inv(matrix)[0, 0]) < 2
+
+
+def test_the_predictive_prior_is_the_average_and_not_narrower():
+    data = draw_two_tissues(1500, snr=50.0, seed=1)
+    found = get_estimator("eb")(AxrModel(), PROTOCOL, data.signals, noise_sd=0.02, s0="known", max_components=1)
+    best, wide = found.extra["prior"], found.extra["predictive"]
+    rng = np.random.default_rng(0)
+    u, v = (to_u(p.draw(40_000, rng), best.bounds) for p in (best, wide))
+    assert np.all(np.diff(np.quantile(v, [0.05, 0.95], axis=0), axis=0) > np.diff(np.quantile(u, [0.05, 0.95], axis=0), axis=0))
+    assert wide.weight.sum() == pytest.approx(1)
+    few = reduced(wide, best)
+    assert few.n_components == 3
+    points = to_u(wide.draw(20_000, rng), best.bounds)
+    assert np.mean(wide.log_density(points) - few.log_density(points)) < 0.01  # Kullback-Leibler divergence

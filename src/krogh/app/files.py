@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,29 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
         return answer(make)
 
-    def section(request: Request, run_id: str, number: int) -> Any:
+    def view(pack: Callable[[Any], dict[str, Any]]) -> Any:
+        def one(request: Request, run_id: str, number: int) -> Any:
+            from krogh.io.store import open_results
+
+            def make() -> Any:
+                data = open_results(job_of(request, run_id).result)
+                if not 0 <= number < data.sizes["compound"]:
+                    raise InputError("compound", got=number, expected=f"0 to {data.sizes['compound'] - 1}")
+                return JSONResponse(pack(data.isel(compound=number)))
+
+            return answer(make)
+
+        return one
+
+    def section(data: Any) -> dict[str, Any]:
         from krogh.app.views.section import pack_section
-        from krogh.io.store import open_results
 
-        def make() -> Any:
-            data = open_results(job_of(request, run_id).result)
-            if not 0 <= number < data.sizes["compound"]:
-                raise InputError("compound", got=number, expected=f"0 to {data.sizes['compound'] - 1}")
-            return JSONResponse(pack_section(data.isel(compound=number)))
+        return pack_section(data)
 
-        return answer(make)
+    def volume(data: Any) -> dict[str, Any]:
+        from krogh.app.views.volume import pack_volume
+
+        return pack_volume(data)
 
     def brain_map(request: Request, run_id: str, name: str) -> Any:
         from krogh.app.views.brain import fitted_maps, pack_map
@@ -111,6 +123,18 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
         return answer(make)
 
+    def scan(request: Request, run_id: str, number: int) -> Any:
+        from krogh.app.views.brain import scan_of
+        from krogh.app.views.scan import pack_scan
+
+        return answer(lambda: JSONResponse(pack_scan(scan_of(job_of(request, run_id).folder), number)))
+
+    def uploaded(request: Request, name: str, number: int) -> Any:
+        from krogh.app.views.scan import pack_scan
+
+        place = workspace.place(request.scope["krogh_user"])
+        return answer(lambda: JSONResponse(pack_scan(place.upload(name), number)))
+
     def screened(request: Request, run_id: str) -> Any:
         from krogh.app.views.screen import pack_table, read_screen
 
@@ -120,11 +144,14 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         ("files/{path:path}", file),
         ("report", report),
         ("pictures.zip", pictures),
-        ("section/{number}", section),
+        ("section/{number}", view(section)),
+        ("volume/{number}", view(volume)),
         ("map/{name}", brain_map),
         ("screen", screened),
+        ("scan/{number}", scan),
     ):
         app.get(f"/runs/{{run_id}}/{path}", include_in_schema=False)(function)
+    app.get("/uploads/{name}/{number}", include_in_schema=False)(uploaded)
 
 
 def _stem(job: Job) -> str:

@@ -35,6 +35,8 @@ from krogh.io.progress import read_progress
 __all__ = ["Job", "Starter", "Step", "add_job", "delete_job", "list_jobs", "read_job", "rerun", "stop"]
 
 _LONGEST_TITLE = 120
+#: A run that has just begun has the machine to itself this long, before the next worker is loaded.
+_ALONE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ class Starter:
         self.most = most
         self._reserve: subprocess.Popen[str] | None = None
         self._started: dict[str, subprocess.Popen[str]] = {}
+        self._handed = -_ALONE_S
 
     def warm(self) -> None:
         """Load a worker in reserve, unless there is one."""
@@ -240,7 +243,9 @@ class Starter:
                 worker.stdin.write(json.dumps({"folder": str(job.folder)}) + "\n")  # type: ignore[union-attr]
                 worker.stdin.close()  # type: ignore[union-attr]
                 self._started[job.id] = worker
-        self.warm()
+                self._handed = time.monotonic()
+        if time.monotonic() - self._handed > _ALONE_S:
+            self.warm()
 
     def close(self) -> None:
         """Let the reserve go; runs go on."""

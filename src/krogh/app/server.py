@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from krogh.errors import UsageError
 
 __all__ = ["Settings", "free_port", "serve"]
 
-_LOOK_EVERY_S = 0.25
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,21 @@ def _once_it_answers(settings: Settings, then: Callable[[], None]) -> None:
         return
 
 
+def _rehearse() -> None:
+    """Load and do, beside the page, what the first click would otherwise wait for: check settings, open a result."""
+    import xarray as xr
+
+    import krogh.report.simulation  # noqa: F401
+    from krogh.io.store import open_results, write_results
+    from krogh.runs.config import build_config
+    from krogh.runs.simulate import plan
+
+    plan(build_config({"compounds": ["caffeine"]}))
+    with tempfile.TemporaryDirectory() as scratch:
+        write_results(xr.Dataset({"u": ("time", [0.0])}), Path(scratch))
+        open_results(Path(scratch))
+
+
 def serve(settings: Settings, announce: Callable[[dict[str, str]], None]) -> None:
     """Serve the page until Ctrl-C; `announce` is called with the link of each user once it answers."""
     workspace = open_workspace(settings.workspace, settings.users)
@@ -102,6 +118,7 @@ def serve(settings: Settings, announce: Callable[[dict[str, str]], None]) -> Non
 
     announcer = threading.Thread(target=_once_it_answers, args=(settings, lambda: announce(links)), daemon=True)
     app.on_startup(announcer.start)
+    app.on_startup(threading.Thread(target=_rehearse, daemon=True).start)
     app.on_shutdown(starter.close)
     app.timer(_LOOK_EVERY_S, look)
     ui.run(

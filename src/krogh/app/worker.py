@@ -1,6 +1,7 @@
 """Wait, with everything loaded, for one order of the page; run its commands exactly as the command line does; end.
 
-A fresh interpreter needs a second or two to load the solvers: the page keeps one loaded worker in reserve. It belongs to no
+A fresh interpreter needs some seconds to load the solvers and to run something for the first time: the page keeps one worker
+in reserve that has done so. It belongs to no
 terminal, so it outlives the page, and the page finds its result after a restart.
 """
 
@@ -12,6 +13,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,34 @@ from typing import Any
 __all__ = ["main"]
 
 _PRELOAD = (
-    "krogh.cli.main", "krogh.runs.simulate", "krogh.runs.dataset", "krogh.runs.config", "krogh.io.store", "krogh.io.provenance",
-    "krogh.runs.fexi", "zarr", "xarray",
-)  # fmt: skip
+    "krogh.cli.main",
+    "krogh.runs.simulate",
+    "krogh.runs.dataset",
+    "krogh.io.store",
+    "krogh.runs.fexi",
+    "krogh.runs.screen",
+)
+#: Loads, compiles and opens what a first run would otherwise wait for: solver, store, netCDF.
+_REHEARSAL = (
+    "simulate",
+    "caffeine",
+    "--dose",
+    "1 uM constant",
+    "--duration",
+    "1 s",
+    "--cells",
+    "16",
+    "--no-pictures",
+    "--netcdf",
+)
 
 
 def main() -> None:
     """Load, read one order from stdin, and carry it out; without an order (the page has gone) just end."""
     for name in _PRELOAD:
         importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        _command(Path(scratch), [*_REHEARSAL, "--out", str(Path(scratch) / "result")])
     line = sys.stdin.readline()
     if line.strip():
         sys.exit(_carry_out(Path(json.loads(line)["folder"])))

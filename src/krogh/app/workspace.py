@@ -14,6 +14,7 @@ from krogh.errors import InputError, OutputError, UsageError
 __all__ = ["Place", "Workspace", "clean_name", "new_id", "open_workspace"]
 
 _ID = re.compile(r"[0-9a-z]{12}")
+_UPLOAD = re.compile(r"[0-9a-z]{12}(\.[a-z]{1,8}){1,2}")
 _USER = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _LONGEST_NAME = 80
 
@@ -58,6 +59,18 @@ class Place:
         if not _ID.fullmatch(run_id) or not (self.runs / run_id / "job.json").is_file():
             raise InputError("run", got=repr(run_id[:40]), expected="a run of this list")
         return self.runs / run_id
+
+    def upload(self, name: str) -> Path:
+        """Return an uploaded file by its generated name.
+
+        Raises
+        ------
+        InputError
+            If the name is not one of ours, or there is no such file.
+        """
+        if not _UPLOAD.fullmatch(name) or not (self.uploads / name).is_file():
+            raise InputError("upload", got=repr(name[:40]), expected="a file of this user")
+        return self.uploads / name
 
     def new_upload(self, suffix: str) -> Path:
         """Return the path of a new upload: a generated id with one of the known endings."""

@@ -13,7 +13,7 @@ from krogh.cli import options
 from krogh.cli.fexi_common import progress_printer, report
 
 if TYPE_CHECKING:
-    from krogh.fexi.benchmark import BenchmarkResult, TestSet
+    from krogh.fexi.benchmark import BenchmarkResult, Score, TestSet
 
 __all__ = ["register"]
 
@@ -35,6 +35,9 @@ def benchmark(
     ] = "origin",
     voxels: Annotated[int, typer.Option("--voxels", help="Voxels of the test set.", min=100)] = 10_000,
     snr: Annotated[float, typer.Option("--snr", help="SNR of the unfiltered b = 0 volume.")] = 50.0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of a training, e.g. npe.rounds=10. Repeatable.")
+    ] = None,
     slow: Annotated[int, typer.Option("--slow-voxels", help="Voxels for nlls27.", min=10)] = 100,
     threads: options.Threads = 0,
     seed: options.Seed = 0,
@@ -59,12 +62,13 @@ def benchmark(
         names,
         test_set=_test_set(scenario, voxels, snr, seed),
         limits=limits,
+        options=_options(set_ or []),
         threads=threads or os.cpu_count() or 1,
         progress=progress,
     )
     rows = _score_rows(result)
     lines = _score_lines(result, rows)
-    config = {"scenario": scenario, "estimators": names, "voxels": voxels, "snr": snr, "seed": seed}
+    config = {"scenario": scenario, "estimators": names, "voxels": voxels, "snr": snr, "seed": seed, "set": set_ or []}
     payload: dict[str, Any] = {"scores": rows, "tissues": _tissue_rows(result), "config": config}
     if out is not None:
         payload["files"] = _write_benchmark(out, result, rows, config, started, overwrite=overwrite)
@@ -81,6 +85,16 @@ def _test_set(scenario: str, voxels: int, snr: float, seed: int) -> TestSet:
     if draw is None:
         raise UsageError("--scenario", got=repr(scenario), expected="origin or two-tissues")
     return draw(voxels, snr=snr, seed=seed)
+
+
+def _options(texts: list[str]) -> dict[str, dict[str, Any]]:
+    from krogh.runs.fexi_train import parse_settings
+
+    by_name: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, rest = text.partition(".")
+        by_name.setdefault(name, []).append(rest)
+    return {name: {"training": parse_settings(name, rest)} for name, rest in by_name.items()}
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -105,11 +119,30 @@ def _score_rows(result: BenchmarkResult) -> list[dict[str, Any]]:
             rows.append({
                 "estimator": score.name, "parameter": p.name, "unit": p.unit, "voxels": int(score.rows.size),
                 "mse": float(score.mse[j] / u**2), "bias": float(score.bias[j] / u), "variance": float(score.variance[j] / u**2),
-                "correlation": float(score.correlation[j]), "share_on_bound": float(score.share_on_bound),
+                "correlation": float(score.correlation[j]), "slope": _slope(result, score, j),
+                "share_on_bound": float(score.share_on_bound),
                 "seconds_per_voxel": float(score.seconds_per_voxel), "crlb_sd_median": float(result.crlb_sd[j] / u),
                 "population_variance": float(result.population_variance[j] / u**2),
             })  # fmt: skip
     return rows
+
+
+def _slope(result: BenchmarkResult, score: Score, j: int) -> float:
+    """Return by how much the estimate rises, on average, when the truth rises by one."""
+    import numpy as np
+
+    truth = result.test_set.truth[score.rows, j]
+    centred = truth - truth.mean()
+    return float(centred @ score.estimates[:, j] / (centred @ centred)) if np.ptp(truth) else float("nan")
+
+
+def _shrinkage_line(rows: list[dict[str, Any]]) -> str:
+    """Say in words how much each estimator draws AXR to the middle."""
+    parts = [f"{r['estimator']} {r['slope']:.2f}" for r in rows if r["parameter"] == "axr"]
+    return (
+        f"Shrinkage: when the true AXR rises by 1 1/s the estimate rises by {', '.join(parts)} 1/s (1: none; 0: a constant). "
+        "A small error that comes from a small rise says more about the prior than about the tissue."
+    )
 
 
 def _score_lines(result: BenchmarkResult, rows: list[dict[str, Any]]) -> list[str]:
@@ -135,6 +168,7 @@ def _score_lines(result: BenchmarkResult, rows: list[dict[str, Any]]) -> list[st
         f"Cramer-Rao SD of AXR for an unbiased estimator, median over voxels: {axr['crlb_sd_median']:.2f} 1/s "
         f"(variance {axr['crlb_sd_median'] ** 2:.1f}); variance of the true AXR: {axr['population_variance']:.1f}.",
     ]
+    lines.append(_shrinkage_line(rows))
     lines += _tissue_lines(result)
     if any(row["estimator"] == "bayes" for row in rows) and test.density is None:
         floor = next(r for r in rows if r["estimator"] == "bayes" and r["parameter"] == "axr")["mse"]

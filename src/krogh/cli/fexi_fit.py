@@ -11,13 +11,13 @@ import typer
 
 from krogh.cli import options
 from krogh.cli.fexi_common import ProtocolSource, enough_memory, progress_printer, report
+from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from krogh.fexi.interface import SignalModel
     from krogh.fexi.protocol import Protocol
     from krogh.io.nifti import Image
     from krogh.runs.fexi import FexiMaps
@@ -39,14 +39,15 @@ def fit(
     roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
     out: options.Out = Path("out"),
     estimator: Annotated[
-        str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes.")
+        str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes, npe.")
     ] = "nlls",
-    model: Annotated[str, typer.Option("--model", help="axr, 2cm or 2cmr.")] = "axr",
-    bound: Annotated[
-        list[str] | None, typer.Option("--bound", help="Limits of a parameter, e.g. sigma=-0.5:1. Repeatable.")
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A network of krogh fexi train; default: train one for this scan.")
     ] = None,
-    fix: Annotated[list[str] | None, typer.Option("--fix", help="Hold a parameter of 2cm or 2cmr, e.g. di=10 (um2/ms).")] = None,
-    relax: Annotated[list[str] | None, typer.Option("--relax", help="Relaxation time of 2cmr, e.g. t1_e='0.83 s'.")] = None,
+    model: Model = "axr",
+    bound: Bound = None,
+    fix: Fix = None,
+    relax: Relax = None,
     noise_sd: Annotated[float | None, typer.Option("--noise-sd", help="Noise SD in the unit of the scan.")] = None,
     noise_map: Annotated[Path | None, typer.Option("--noise-map", help="Noise SD per voxel, a 3-D image.")] = None,
     v_b: Annotated[str, typer.Option("--vb", help="Blood volume fraction for k_ie, PS and P.")] = "4 %",
@@ -72,8 +73,9 @@ def fit(
 
     check_output(out, overwrite=overwrite)
     plan = read_protocol(protocol)
-    tissue = _model(model, bound or [], fix or [], relax or [])
+    tissue = tissue_model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
+    trained = _read_network(weights, estimator)
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
@@ -88,6 +90,7 @@ def fit(
         "protocol": plan.as_dict(), "estimator": estimator, "model": model,
         "bound": bound or [], "fix": fix or [], "relax": relax or [],
         "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals,
+        "weights": None if weights is None else weights.name,
     }  # fmt: skip
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
@@ -96,10 +99,12 @@ def fit(
         result = fit_scan(
             image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
+            options=trained,
             progress=progress_printer("voxels fitted", quiet=quiet),
             learning=progress_printer("learning from the scan, step", quiet=quiet),
         )  # fmt: skip
     inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
+    inputs["weights"] = None if weights is None else (weights if weights.is_dir() else weights.parent) / "weights.safetensors"
     files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
     payload = _payload(result, out, files)
     report(payload, [*facts, *_table(result), "", f"written to {out}:", *(f"  {name}" for name in files)], as_json=as_json)
@@ -120,34 +125,15 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
         raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
 
 
-def _model(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
-    from krogh.fexi.models import get_model
-    from krogh.runs.fexi_parameters import shown_by_name
-    from krogh.units import parse_quantity
+def _read_network(weights: Path | None, estimator: str) -> dict[str, Any]:
+    if weights is None:
+        return {}
+    from krogh.io.weights import read_weights
 
-    inputs: dict[str, Any] = {}
-    for text in bound:
-        key, _, limits = text.partition("=")
-        p = shown_by_name(key, "--bound")
-        low, _, high = limits.partition(":")
-        inputs.setdefault("bounds", {})[p.field] = (_float(low, text) * p.si_per_unit, _float(high, text) * p.si_per_unit)
-    for text in fix:
-        key, _, value = text.partition("=")
-        p = shown_by_name(key, "--fix")
-        inputs.setdefault("fixed", {})[p.field] = _float(value, text) * p.si_per_unit
-    for text in relax:
-        key, _, value = text.partition("=")
-        if key not in ("t1_i", "t1_e", "t2_i", "t2_e"):
-            raise UsageError("--relax", got=repr(text), expected="t1_i, t1_e, t2_i or t2_e, e.g. t1_e='0.83 s'")
-        inputs[f"{key}_s"] = parse_quantity(value, "time", where=f"--relax {key}")
-    return get_model(name, **inputs)
-
-
-def _float(text: str, whole: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError("option", got=repr(whole), expected="name=value or name=low:high with numbers") from None
+    found = read_weights(weights)
+    if found.estimator != estimator:
+        raise UsageError("--weights", got=f"a network of {found.estimator}", expected=f"--estimator {found.estimator}")
+    return {"weights": found}
 
 
 def _read(

@@ -27,7 +27,8 @@ Progress = Callable[[int, int], None]
 class Flag(IntEnum):
     """State of one voxel in the flag map (uint8).
 
-    Where several hold, the first of MASKED, NON_FINITE, NOT_CONVERGED, NOT_IDENTIFIABLE, LOW_SNR, ON_BOUND is stored.
+    Where several hold, the first of MASKED, NON_FINITE, NOT_CONVERGED, NOT_IDENTIFIABLE, LOW_SNR, ON_BOUND,
+    OUTSIDE_TRAINING is stored.
     """
 
     OK = 0
@@ -37,6 +38,7 @@ class Flag(IntEnum):
     NOT_CONVERGED = 4
     LOW_SNR = 5
     NOT_IDENTIFIABLE = 6
+    OUTSIDE_TRAINING = 7
 
     @property
     def sentence(self) -> str:
@@ -57,6 +59,7 @@ _SENTENCES = {
     Flag.NOT_CONVERGED: "the search ended before a minimum was found",
     Flag.LOW_SNR: "the SNR is below the limit under which the noise floor biases the fit",
     Flag.NOT_IDENTIFIABLE: "the data do not hold all parameters (singular Fisher matrix)",
+    Flag.OUTSIDE_TRAINING: "unlike anything that the network was trained on: its values mean nothing here",
 }
 
 

@@ -27,6 +27,7 @@ __all__ = ["draw_curve", "draw_histograms", "draw_maps", "draw_quality", "draw_r
 FLAG_COLOURS = {
     Flag.OK: "#56B4E9", Flag.MASKED: "#FFFFFF", Flag.NON_FINITE: "#000000", Flag.ON_BOUND: "#E69F00",
     Flag.NOT_CONVERGED: "#D55E00", Flag.LOW_SNR: "#CC79A7", Flag.NOT_IDENTIFIABLE: "#009E73",
+    Flag.OUTSIDE_TRAINING: "#0072B2",
 }  # fmt: skip
 _PANELS = ("s0", "adc", "sigma", "axr", "fi", "de", "di", "k", "axrSd", "kSd", "p", "rmse")
 _COLOURS = {"s0": "gray", "rmse": "cividis", "axrSd": "magma", "kSd": "magma"}

@@ -18,7 +18,10 @@ from krogh.report.values import Used, used_values
 __all__ = ["build_report", "config_toml", "report_of"]
 
 #: Command -> module of this package with a function ``describe(run, values) -> Report``; any other run gets ``generic``.
-KINDS = {"simulate": "simulation", "fexi fit": "fexi_fit"}
+KINDS = {
+    "simulate": "simulation", "screen": "screening", "sensitivity": "sensitivity", "compare-solvers": "solvers",
+    "validate": "validated", "fexi fit": "fexi_fit", "fexi benchmark": "fexi_benchmark",
+}  # fmt: skip
 _MOST_SETTING = 400
 
 

@@ -18,6 +18,7 @@ from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
 from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.system import GraphSystem
 
 __all__ = ["Problem", "Solution", "hermite", "solve"]
 
@@ -60,6 +61,16 @@ class Problem:
         if self.capillary is None:
             return path_graph(self.barrier, self.mesh)
         return cylinder_graph(self.barrier, self.mesh, self.capillary, self.cells_along, self.fu_plasma)
+
+    def system(self, tolerance: float = 1e-7) -> GraphSystem:
+        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
+        return GraphSystem(Operator(self.graph()))
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled problem consists of, for gradients."""
+        from krogh.transport.adjoint.graph import graph_coefficients
+
+        return graph_coefficients(self.graph())
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,7 @@ def solve(
     step_s: float | None = None,
     rtol: float = 1e-4,
     progress: Callable[[float], None] | None = None,
+    stops_s: np.ndarray | None = None,
 ) -> Solution:
     """Solve by finite volumes; see :func:`krogh.transport.integrate.integrate` for the settings.
 
@@ -143,5 +155,7 @@ def solve(
     if shape != expected:
         raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
     operator = Operator(problem.graph())
-    march = integrate(operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress)
+    march = integrate(
+        operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress, stops_s=stops_s
+    )
     return Solution(problem, operator, march)

@@ -7,7 +7,7 @@ and how an implicit stage is solved is the system's own business.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from krogh.transport.linear.embedded import EmbeddedSolver
 from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.steppers.stability import stability_limit_s
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 #: Structures whose stages are solved to a tolerance, with the mass closed afterwards.
 _ITERATED = ("general", "embedded")
@@ -91,17 +94,21 @@ class System(Protocol):
         """Return the largest stable step of forward Euler [s]."""
         ...
 
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F, for gradients."""
+        ...
+
 
 class GraphSystem:
     """Serve a :class:`~krogh.transport.operator.Operator`: slab, cylinder, network."""
 
-    def __init__(self, operator: Operator, tolerance: float = 1e-8) -> None:
+    def __init__(self, operator: Operator, tolerance: float | None = None) -> None:
         self.operator = operator
         self.solver = SOLVERS[operator.graph.structure](operator)
         #: Relative error of a stage; None: only round-off.
         self.enough = tolerance if operator.graph.structure in _ITERATED else None
-        if isinstance(self.solver, EmbeddedSolver):
-            self.solver.digits = 0.1 * tolerance
+        if isinstance(self.solver, EmbeddedSolver) and tolerance is not None:
+            self.solver.digits, self.solver.floor = 0.1 * tolerance, 1e-9
         self.shape = operator.graph.shape
         self.capacity = operator.graph.capacity
         self.parent = operator.graph.parent
@@ -140,8 +147,14 @@ class GraphSystem:
         """Return the limit by Gershgorin's theorem."""
         return stability_limit_s(self.operator)
 
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F."""
+        from krogh.transport.adjoint.graph import GraphAdjoint
 
-def as_system(problem: Any, tolerance: float = 1e-8) -> System:
+        return GraphAdjoint(self.operator)
+
+
+def as_system(problem: Any, tolerance: float | None = None) -> System:
     """Return `problem` itself if it is a system, or the system that serves an operator, stages solved to `tolerance`."""
     return GraphSystem(problem, tolerance) if isinstance(problem, Operator) else problem
 

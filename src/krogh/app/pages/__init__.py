@@ -10,7 +10,7 @@ __all__ = ["register_pages"]
 
 def register_pages(workspace: Workspace, largest_upload: int) -> None:
     """Add every page to the running application."""
-    cross.register(workspace)
+    cross.register(workspace, largest_upload)
     measure.register(workspace, largest_upload)
     screen.register(workspace, largest_upload)
     link.register(workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
@@ -9,9 +10,10 @@ from nicegui import ui
 
 from krogh.app.jobs import Job, Step, add_job
 from krogh.app.pages.cross_result import show_result
-from krogh.app.pages.frame import Here, apart, card, frame, here, say
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say
+from krogh.app.pages.geometry import files_of_geometry, geometry_fields, settings_of_geometry
 from krogh.app.pages.property_card import property_card
-from krogh.app.pages.watching import asked, watch
+from krogh.app.pages.watching import asked, split
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
 from krogh.runs.config import SimulateConfig
@@ -28,7 +30,10 @@ STATES: dict[str, dict[str, Any]] = {
     "after a protein meal": {"amino_acids": 2.0},
 }
 _EMPTY = "Choose one or more compounds and press Run. Their course through the layers appears here."
-_GEOMETRIES = {"slab": "layered slab", "cylinder": "Krogh cylinder with flowing blood", "block": "block in three dimensions"}
+_GEOMETRIES = {
+    "slab": "layered slab", "cylinder": "Krogh cylinder with flowing blood", "block": "block in three dimensions",
+    "network": "network of capillaries in three dimensions",
+}  # fmt: skip
 
 
 def choices(field: str) -> list[str]:
@@ -66,6 +71,7 @@ def settings_of(form: dict[str, Any]) -> dict[str, Any]:
         "efflux": form["efflux"],
         "together": bool(form["together"]),
         "dose": doses or None,
+        **settings_of_geometry(form),
     }
     return {k: v for k, v in held.items() if v not in (None, "", {}, False)}
 
@@ -76,31 +82,27 @@ def _start(me: Here, form: dict[str, Any]) -> str:
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
-    settings = settings_of(form)
-    plan(build_config(settings))
+    settings, files = settings_of(form), files_of_geometry(form)
+    plan(build_config({**settings, "geometry": "slab"} if files else settings))  # the command reads the tables of a network
     names = settings["compounds"]
     title = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") + f" ({settings['species']})"
     step = Step(("simulate", "--config", "run.toml", "--no-pictures", "--netcdf"))
-    return add_job(me.place, "cross", title, [step], {"run.toml": to_toml(settings)}, {"settings": settings})
+    return add_job(me.place, "cross", title, [step], {"run.toml": to_toml(settings), **files}, {"settings": settings})
 
 
-def register(workspace: Workspace) -> None:
+def register(workspace: Workspace, largest_upload: int) -> None:
     """Add the page."""
 
-    @ui.page("/")
+    @ui.page("/", response_timeout=PATIENCE_S)
     async def cross(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))
         with frame(me, "/"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How does a drug cross the barrier?</h1>", sanitize=False)
-            with ui.element("div").classes("krogh-split"):
-                with ui.column().classes("gap-4 w-full"):
-                    _form(me, job)
-                with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    watch(me, job, _EMPTY, show_result)
+            split(me, "/", job, _EMPTY, show_result, lambda follow: _form(me, job, largest_upload, follow))
 
 
-def _form(me: Here, job: Job | None) -> None:
+def _form(me: Here, job: Job | None, largest: int, follow: Callable[[str], None]) -> None:
     from krogh.compounds import get_compound, names
 
     before = dict(job.about.get("settings", {})) if job else {}
@@ -118,7 +120,7 @@ def _form(me: Here, job: Job | None) -> None:
     with card("Species and barrier"):
         _select(form, before, "species", "Species", {s: s for s in choices("species")})
         known = {g: _GEOMETRIES.get(g, g) for g in choices("geometry")}
-        _select(form, before, "geometry", "Geometry", known)
+        geometry_fields(me, form, before, _select(form, before, "geometry", "Geometry", known), largest)
         state = ui.select(list(STATES), label="State of the barrier", value=_state_words(before)).classes("w-full")
         state.props('data-testid="state-of-barrier"')
         numbers = {
@@ -141,9 +143,10 @@ def _form(me: Here, job: Job | None) -> None:
             run_id = await apart(_start, me, form)
         except (KroghError, ValueError) as error:
             say(error)
-            button.enable()
             return
-        ui.navigate.to(f"/?run={run_id}")
+        finally:
+            button.enable()
+        follow(run_id)
 
     button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
     _of_each(form, doses, cards)
@@ -153,9 +156,9 @@ def _field(form: dict[str, Any], before: dict[str, Any], key: str, label: str, d
     ui.input(label, value=before.get(key, default)).classes("w-full").props(f'data-testid="{key}"').bind_value_to(form, key)
 
 
-def _select(form: dict[str, Any], before: dict[str, Any], key: str, label: str, options: dict[str, str]) -> None:
-    value = before.get(key, next(iter(options)))
-    ui.select(options, label=label, value=value).classes("w-full").props(f'data-testid="{key}"').bind_value_to(form, key)
+def _select(form: dict[str, Any], before: dict[str, Any], key: str, label: str, options: dict[str, str]) -> ui.select:
+    field = ui.select(options, label=label, value=before.get(key, next(iter(options)))).classes("w-full")
+    return field.props(f'data-testid="{key}"').bind_value_to(form, key)
 
 
 def _state_words(before: dict[str, Any]) -> str | None:

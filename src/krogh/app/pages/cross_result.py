@@ -9,6 +9,7 @@ from nicegui import ui
 from krogh.app.jobs import Job
 from krogh.app.pages.frame import Here, apart, card, empty, say, table
 from krogh.app.pages.runs import take_away
+from krogh.app.views.volume import has_volume
 from krogh.errors import KroghError
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ class Section(ui.element, component="../static/section.js"):
         """Change the compound."""
         self._props["source"] = source
         self.update()
+
+
+class Volume(ui.element, component="../static/volume.js"):
+    """Show the field of one compound in three dimensions."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self._props["source"] = source
+        self._props["name"] = f"volume{self.id}"
 
 
 def _load(job: Job) -> Any:
@@ -53,6 +63,9 @@ async def show_result(me: Here, job: Job) -> None:
         )
         section = Section(f"/runs/{job.id}/section/0")
         which.on_value_change(lambda: section.play(f"/runs/{job.id}/section/{names.index(which.value)}"))
+    if has_volume(data):
+        with card("In three dimensions"):
+            _volumes(job, names)
     with card("By which route"):
         _routes(me, data, names)
     with card("Exposure"):
@@ -66,6 +79,20 @@ async def show_result(me: Here, job: Job) -> None:
         ui.label(f"Mass balance of the run: {worst:.0e} of the throughput.").classes("krogh-soft")
     with card("Take it with you"):
         take_away(job, me.place)
+
+
+def _volumes(job: Job, names: list[str]) -> None:
+    which = ui.select(names, value=names[0], label="Compound").style("min-width:14rem") if len(names) > 1 else None
+    box = ui.column().classes("w-full")
+
+    def draw(name: str) -> None:
+        box.clear()
+        with box:
+            Volume(f"/runs/{job.id}/volume/{names.index(name)}")
+
+    if which is not None:
+        which.on_value_change(lambda: draw(which.value))
+    draw(names[0])
 
 
 def _curves(me: Here, data: xr.Dataset, names: list[str]) -> None:

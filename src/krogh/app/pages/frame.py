@@ -18,8 +18,10 @@ from krogh.app.workspace import Place, Workspace
 from krogh.errors import KroghError
 from krogh.report.page import Table
 
-__all__ = ["Here", "apart", "banner", "card", "empty", "frame", "here", "say", "table"]
+__all__ = ["PATIENCE_S", "Here", "apart", "banner", "card", "empty", "frame", "here", "say", "table"]
 
+#: Time in which a page must be put together; the framework gives up on a busy machine after three seconds unless told.
+PATIENCE_S = 60.0
 _MENU = {"/": "Cross", "/measure": "Measure", "/screen": "Screen", "/link": "Link", "/runs": "Runs"}
 _NOTICE = "Research software: not for diagnosis or dosing."
 _WORDS = {

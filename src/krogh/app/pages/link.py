@@ -9,7 +9,7 @@ from fastapi import Request
 from nicegui import ui
 
 from krogh.app.jobs import Job, list_jobs
-from krogh.app.pages.frame import Here, apart, card, empty, frame, here, say
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, empty, frame, here, say
 from krogh.app.views.figures import CYCLE, layout
 from krogh.app.workspace import Workspace
 from krogh.errors import KroghError
@@ -88,7 +88,7 @@ def link_figure(
 def register(workspace: Workspace) -> None:
     """Add the page."""
 
-    @ui.page("/link")
+    @ui.page("/link", response_timeout=PATIENCE_S)
     def link(request: Request) -> None:
         me = here(request, workspace)
         with frame(me, "/link"):

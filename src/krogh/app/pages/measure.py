@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from fastapi import Request
 from nicegui import ui
 
 from krogh.app.jobs import Step, add_job
-from krogh.app.pages.frame import Here, apart, card, frame, here, say, table
-from krogh.app.pages.measure_result import show_result
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say, table
+from krogh.app.pages.measure_result import show_result, show_volumes
 from krogh.app.pages.uploads import upload
-from krogh.app.pages.watching import asked, watch
+from krogh.app.pages.watching import asked, split
+from krogh.app.views.scan import checks_table, protocol_of, protocol_table, volume_names
 from krogh.app.workspace import Place, Workspace
 from krogh.errors import InputError, KroghError
 from krogh.report.page import Table
@@ -91,39 +91,16 @@ def fit_steps(form: dict[str, Any], files: dict[str, Path]) -> list[Step]:
     return [*steps, Step(tuple(words))]
 
 
-def _check(form: dict[str, Any], files: dict[str, Path]) -> Table:
-    """Read protocol and header as the command would, and return what was found."""
-    from krogh.io.fexi_protocol import describe_rows, read_protocol
+def _scan(form: dict[str, Any], files: dict[str, Path]) -> Path | None:
+    return next((p for n, p in files.items() if n.startswith("scan.")), None) if form["source"] == "files" else None
 
-    name = next((n for e in (".tsv", ".mat", ".bf") for n in files if n == f"protocol{e}"), None)
-    if name and form["source"] == "files":
-        with tempfile.TemporaryDirectory() as scratch:  # the parts of a protocol are looked for by name, beside one another
-            for part, path in files.items():
-                if part.startswith("protocol."):
-                    shutil.copyfile(path, Path(scratch) / part)
-            plan = read_protocol(str(Path(scratch) / name))
-    else:
-        plan = read_protocol(str(form["preset"]))
-    note = f"{plan.n_volumes} volumes in {plan.n_series} series."
-    scan = next((p for n, p in files.items() if n.startswith("scan.")), None)
-    if form["source"] == "files" and scan is not None:
-        from krogh.io.nifti import read_image
 
-        shape = read_image(scan, where="scan").data.shape
-        note += f" The scan: {' x '.join(map(str, shape))}."
-        if len(shape) != 4 or shape[3] != plan.n_volumes:
-            raise InputError(
-                "scan", got=f"{shape[3] if len(shape) == 4 else 1} volumes", expected=f"{plan.n_volumes}, as the protocol has"
-            )
-    if plan.echo_time_filter_s is None or plan.echo_time_detect_s is None:
-        note += " No echo times: a T2 difference of blood and tissue biases AXR by 20 to 30 %, uncorrected."
-    if plan.crusher_q_rad_m is None and plan.crusher_b_per_second_s_m2_s is None:
-        note += " No crusher moment: crushers lower AXR, uncorrected."
-    rows = [
-        [f"{r['volume']:.0f}", f"{r['filter_b_s_mm2']:.4g}", f"{r['b_s_mm2']:.4g}", f"{1e3 * r['mixing_time_s']:.4g}"]
-        for r in describe_rows(plan)
-    ]
-    return Table(("volume", "filter b [s/mm2]", "b [s/mm2]", "t_m [ms]"), rows, note=note)
+def _check(form: dict[str, Any], files: dict[str, Path]) -> list[Table]:
+    """Read protocol and scan as the command would; return what was found, and the checks where there is a scan."""
+    plan = protocol_of(str(form["preset"]), files if form["source"] == "files" else {})
+    scan = _scan(form, files)
+    found = [protocol_table(plan, scan)]
+    return [checks_table(plan, scan), *found] if scan is not None else found
 
 
 def _start(place: Place, form: dict[str, Any], files: dict[str, Path]) -> str:
@@ -141,17 +118,14 @@ def _start(place: Place, form: dict[str, Any], files: dict[str, Path]) -> str:
 def register(workspace: Workspace, largest_upload: int) -> None:
     """Add the page."""
 
-    @ui.page("/measure")
+    @ui.page("/measure", response_timeout=PATIENCE_S)
     async def measure(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))
         with frame(me, "/measure"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>How fast does water cross the barrier?</h1>", sanitize=False)
-            with ui.element("div").classes("krogh-split"):
-                with ui.column().classes("gap-4 w-full"):
-                    _form(me, dict(job.about.get("form", {})) if job else {}, largest_upload)
-                with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    watch(me, job, _EMPTY, show_result)
+            before = dict(job.about.get("form", {})) if job else {}
+            split(me, "/measure", job, _EMPTY, show_result, lambda follow: _form(me, before, largest_upload, follow))
 
 
 def _phantoms() -> dict[str, str]:
@@ -164,7 +138,7 @@ def _phantoms() -> dict[str, str]:
     return {"shapes": "geometric head", "brain": "digital brain"}
 
 
-def _form(me: Here, before: dict[str, Any], largest: int) -> None:
+def _form(me: Here, before: dict[str, Any], largest: int, follow: Callable[[str], None]) -> None:
     from krogh.fexi.estimators import ESTIMATORS
     from krogh.fexi.models import MODELS
     from krogh.fexi.presets import PRESETS
@@ -199,7 +173,11 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
                 say(error)
                 return
             with checks:
-                table(found, name="protocol")
+                for k, one in enumerate(reversed(found)):
+                    table(one, name="checks" if k else "protocol")
+                if scan := _scan(form, files):
+                    plan = protocol_of(str(form["preset"]), files)
+                    show_volumes(f"/uploads/{scan.name}", volume_names(plan))
 
         ui.button("Check scan and protocol", on_click=check).props('outline no-caps data-testid="check"')
     with card("Fit"):
@@ -218,9 +196,10 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
             run_id = await apart(_start, me.place, dict(form), dict(files))
         except (KroghError, ValueError, TypeError) as error:
             say(error)
-            button.enable()
             return
-        ui.navigate.to(f"/measure?run={run_id}")
+        finally:
+            button.enable()
+        follow(run_id)
 
     button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
 

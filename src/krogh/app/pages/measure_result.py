@@ -9,12 +9,13 @@ from nicegui import ui
 from krogh.app.jobs import Job
 from krogh.app.pages.frame import Here, apart, card, empty, table
 from krogh.app.pages.runs import take_away
-from krogh.app.views.brain import curve_figure, fitted_maps
+from krogh.app.views.brain import curve_figure, fitted_maps, scan_of
+from krogh.app.views.scan import checks_table, protocol_of, volume_names
 from krogh.errors import KroghError
 from krogh.io.run_folder import read_run
 from krogh.report.fexi_fit import regions_table
 
-__all__ = ["Brain", "show_result"]
+__all__ = ["Brain", "show_result", "show_volumes"]
 
 
 class Brain(ui.element, component="../static/brain.js"):
@@ -31,6 +32,29 @@ class Brain(ui.element, component="../static/brain.js"):
         """Change the maps; the cross-hair stays."""
         self._props["sources"] = sources
         self.update()
+
+
+def show_volumes(address: str, names: list[str]) -> None:
+    """Show the volumes of a scan, one at a time, as they were acquired."""
+    which = ui.select(dict(enumerate(names)), value=0, label="Volume").classes("w-full").props('data-testid="volume-of-scan"')
+    viewer = Brain([f"{address}/0"], f"{address}/0", lambda _: None)
+    which.on_value_change(lambda: viewer.show([f"{address}/{which.value}"]))
+
+
+def _scan_of(job: Job) -> Any:
+    protocol = next(job.result.glob("sub-*/dwi/*_desc-used_fexi.tsv"))
+    return protocol_of(str(protocol), {}), scan_of(job.folder)
+
+
+async def _scan(job: Job) -> None:
+    try:
+        plan, path = await apart(_scan_of, job)
+        checks = await apart(checks_table, plan, path)
+    except (KroghError, StopIteration, RuntimeError) as error:
+        empty(f"The scan cannot be shown: {str(error)[:200]}")
+        return
+    table(checks, name="checks")
+    show_volumes(f"/runs/{job.id}/scan", volume_names(plan))
 
 
 def _beside(job: Job, name: str, maps: dict[str, Any]) -> list[str]:
@@ -64,6 +88,15 @@ async def show_result(me: Here, job: Job) -> None:
         ui.label(f"SNR {snr:.0f} in the unfiltered b = 0 volume." if isinstance(snr, (int, float)) else "SNR not known.").classes(
             "krogh-soft"
         )
+    with card("The scan as it was acquired"), ui.expansion("Volumes and checks").classes("w-full") as opened:
+        inside = ui.column().classes("w-full")
+
+        async def look() -> None:
+            if opened.value and not inside.default_slot.children:
+                with inside:
+                    await _scan(job)
+
+        opened.on_value_change(look)
     with card("What this scan can tell"):
         for note in stored.notes or ("The voxels hold the exchange rate as far as this protocol allows.",):
             ui.label(note)

@@ -10,7 +10,7 @@ from nicegui import ui
 
 from krogh.app.files import downloads
 from krogh.app.jobs import Job, delete_job, list_jobs, rerun, stop
-from krogh.app.pages.frame import empty, frame, here
+from krogh.app.pages.frame import PATIENCE_S, empty, frame, here
 from krogh.app.workspace import Place, Workspace
 
 __all__ = ["register", "take_away"]
@@ -27,7 +27,7 @@ _FIRST = (
 def register(workspace: Workspace) -> None:
     """Add the page."""
 
-    @ui.page("/runs")
+    @ui.page("/runs", response_timeout=PATIENCE_S)
     def runs(request: Request) -> None:
         me = here(request, workspace)
         with frame(me, "/runs"):

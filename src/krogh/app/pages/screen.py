@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from nicegui import ui
 
 from krogh.app.jobs import Step, add_job
 from krogh.app.pages.cross import choices
-from krogh.app.pages.frame import Here, apart, card, frame, here, say, table
+from krogh.app.pages.frame import PATIENCE_S, Here, apart, card, frame, here, say, table
 from krogh.app.pages.screen_result import show_result
 from krogh.app.pages.uploads import upload
-from krogh.app.pages.watching import asked, watch
+from krogh.app.pages.watching import asked, split
 from krogh.app.workspace import Workspace
 from krogh.errors import InputError, KroghError
 from krogh.report.page import Table
@@ -101,20 +102,17 @@ def _start(me: Here, form: dict[str, Any], files: dict[str, Path]) -> str:
 def register(workspace: Workspace, largest_upload: int) -> None:
     """Add the page."""
 
-    @ui.page("/screen")
+    @ui.page("/screen", response_timeout=PATIENCE_S)
     async def screen(request: Request) -> None:
         me = here(request, workspace)
         job = asked(me, request.query_params.get("run"))
         with frame(me, "/screen"):
             ui.html("<h1 style='font-size:1.4rem;margin:.8rem 0'>Which of these molecules reach the brain?</h1>", sanitize=False)
-            with ui.element("div").classes("krogh-split"):
-                with ui.column().classes("gap-4 w-full"):
-                    _form(me, dict(job.about.get("form", {})) if job else {}, largest_upload)
-                with ui.column().classes("gap-4 w-full").style("min-width:0"):
-                    watch(me, job, _EMPTY, show_result)
+            before = dict(job.about.get("form", {})) if job else {}
+            split(me, "/screen", job, _EMPTY, show_result, lambda follow: _form(me, before, largest_upload, follow))
 
 
-def _form(me: Here, before: dict[str, Any], largest: int) -> None:
+def _form(me: Here, before: dict[str, Any], largest: int, follow: Callable[[str], None]) -> None:
     form: dict[str, Any] = {}
     files: dict[str, Path] = {}
 
@@ -157,9 +155,10 @@ def _form(me: Here, before: dict[str, Any], largest: int) -> None:
             run_id = await apart(_start, me, dict(form), dict(files))
         except (KroghError, ValueError, TypeError) as error:
             say(error)
-            button.enable()
             return
-        ui.navigate.to(f"/screen?run={run_id}")
+        finally:
+            button.enable()
+        follow(run_id)
 
     button = ui.button("Run", on_click=go).classes("w-full").props('size=lg no-caps data-testid="run-button"')
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from krogh.app.views.figures import layout
 from krogh.errors import InputError
-from krogh.io.nifti import read_image
+from krogh.io.nifti import Image, read_image
 
-__all__ = ["curve_figure", "fitted_maps", "pack_map", "scan_of"]
+if TYPE_CHECKING:
+    from krogh.fexi.interface import SignalModel
+    from krogh.runs.fexi_voxel import VoxelCurve
+
+__all__ = ["curve_figure", "fitted_maps", "pack_image", "pack_map", "scan_of"]
 
 _NAME = re.compile(r"_param-([A-Za-z0-9]+)_dwimap\.nii\.gz$")
 _TITLES = {
@@ -68,34 +73,41 @@ def _upright(values: Any, affine: Any) -> Any:
 
 def pack_map(path: Path, name: str) -> dict[str, Any]:
     """Return one map for the viewer: values in right, anterior, superior order, limits, unit, colours."""
-    import matplotlib as mpl
-
     image = read_image(path, where=f"map {name}")
     values = image.data[..., 0] if image.data.ndim == 4 else image.data
+    base, units = name.removesuffix("Sd"), _units(path)
+    title = _TITLES.get(base, base) if base == name else f"SD of {_TITLES.get(base, base).split(',')[0]}"
+    unit = {"um2/ms": "µm²/ms", "um/s": "µm/s", "1": "", "arbitrary": "arbitrary"}.get(units, units)
+    colours = "magma" if name.endswith("Sd") else _MAP.get(name, "viridis")
+    return pack_image(values, image, name, title=title, unit=unit, colours=colours)
+
+
+def pack_image(values: Any, image: Image, name: str, *, title: str, unit: str, colours: str) -> dict[str, Any]:
+    """Return values on the grid of `image` for the viewer; S0 also carries the number of each voxel in the file."""
+    import matplotlib as mpl
+
     upright = _upright(values.astype(np.float32), image.affine)
-    index = _upright(np.arange(values.size).reshape(values.shape, order="F"), image.affine)
+    index = _upright(np.arange(values.size).reshape(values.shape, order="F"), image.affine) if name == "s0" else None
     finite = upright[np.isfinite(upright)]
     low, high = np.percentile(finite, [1, 90 if name.endswith("Sd") else 99]) if finite.size else (0.0, 1.0)
     low = 0.0 if 0 <= low < 0.4 * high else float(low)
-    high = float(high) if high > low else low + 1.0
-    units = _units(path)
-    base = name.removesuffix("Sd")
-    title = _TITLES.get(base, base) if base == name else f"SD of {_TITLES.get(base, base).split(',')[0]}"
-    table = mpl.colormaps["magma" if name.endswith("Sd") else _MAP.get(name, "viridis")](np.linspace(0, 1, 256))[:, :3]
+    table = mpl.colormaps[colours](np.linspace(0, 1, 256))[:, :3]
     return {
         "name": name,
         "title": title,
-        "unit": {"um2/ms": "µm²/ms", "um/s": "µm/s", "1": "", "arbitrary": "arbitrary"}.get(units, units),
+        "unit": unit,
         "low": low,
-        "high": high,
+        "high": float(high) if high > low else low + 1.0,
         "shape": list(upright.shape),
         "edges_mm": [float(e) for e in image.voxel_size_mm],
-        "values": base64.b64encode(np.ascontiguousarray(upright.ravel(order="F"), "<f4").tobytes()).decode("ascii"),
-        "index": base64.b64encode(np.ascontiguousarray(index.ravel(order="F"), "<u4").tobytes()).decode("ascii")
-        if name == "s0"
-        else "",
+        "values": _text(upright, "<f4"),
+        "index": "" if index is None else _text(index, "<u4"),
         "colours": base64.b64encode((table * 255).round().astype(np.uint8).tobytes()).decode("ascii"),
     }
+
+
+def _text(values: Any, kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values.ravel(order="F"), kind).tobytes()).decode("ascii")
 
 
 def _units(path: Path) -> str:
@@ -117,7 +129,8 @@ def curve_figure(folder: Path, result: Path, voxel: int, *, dark: bool = False) 
     flat = image.data.reshape((-1, image.data.shape[3]), order="F")
     if not 0 <= voxel < flat.shape[0]:
         raise InputError("voxel", got=voxel, expected=f"0 to {flat.shape[0] - 1}")
-    curve = voxel_curve(flat[voxel].astype(np.float64), protocol, finite(read_run(result).record.get("noise_sd")))
+    stored = read_run(result)
+    curve = voxel_curve(flat[voxel].astype(np.float64), protocol, finite(stored.record.get("noise_sd")), _model(stored.config))
     t = [float(1e3 * v) for v in curve.fit_time_s]
     data: list[dict[str, Any]] = []
     if curve.low is not None and curve.high is not None:
@@ -174,13 +187,19 @@ def curve_figure(folder: Path, result: Path, voxel: int, *, dark: bool = False) 
     return {"data": data, "layout": shape, "config": {"displayModeBar": False, "responsive": True}}, _words(curve)
 
 
-def _words(curve: Any) -> str:
+def _model(config: Mapping[str, Any]) -> SignalModel:
+    from krogh.cli.fexi_model import tissue_model
+
+    words = [[str(w) for w in config.get(key) or []] for key in ("bound", "fix", "relax")]
+    return tissue_model(str(config.get("model", "axr")), *words)
+
+
+def _words(curve: VoxelCurve) -> str:
     from krogh.fexi.interface import Flag
 
-    low, high = curve.axr_interval
+    low, high = curve.rate_interval
+    name = f"{curve.rate_name} of this voxel"
     if curve.flag != Flag.OK or not (np.isfinite(low) or np.isfinite(high)):
-        return (
-            f"AXR of this voxel: not determined ({curve.flag.sentence if curve.flag != Flag.OK else 'its interval has no end'})."
-        )
+        return f"{name}: not determined ({curve.flag.sentence if curve.flag != Flag.OK else 'its interval has no end'})."
     ends = (f"{low:.2g}" if np.isfinite(low) else "open", f"{high:.2g}" if np.isfinite(high) else "open")
-    return f"AXR of this voxel: {curve.axr_per_s:.2g} 1/s, 95 % interval {ends[0]} to {ends[1]}; noise only."
+    return f"{name}: {curve.rate_per_s:.2g} 1/s, 95 % interval {ends[0]} to {ends[1]}; noise only."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["pack_section"]
+__all__ = ["colour_table", "pack_section"]
 
 _MOST_ROWS = 48
 _CELLS = (("neuron", "neurons"), ("astrocyte", "astrocytes"))
@@ -55,7 +55,7 @@ def pack_section(one: xr.Dataset) -> dict[str, Any]:
         "shape": list(whole.shape),
         "bands": [_band(b, wall_m) for b in bands],
         "values": base64.b64encode(_packed(whole, low, high).tobytes()).decode("ascii"),
-        "colours": _colours(),
+        "colours": colour_table(),
     }
 
 
@@ -110,7 +110,7 @@ def _beside(one: xr.Dataset, times: NDArray[Any], variable: str, shape: tuple[in
     return np.broadcast_to(curve[:, None, None, None], (*shape[:3], 1))
 
 
-def _colours() -> str:
+def colour_table() -> str:
     """Return the map of the pictures as 256 x RGB."""
     import matplotlib as mpl
 

@@ -22,6 +22,7 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
     "rician": ("krogh.fexi.estimators.rician", "maximum likelihood under Rician noise"),
     "eb": ("krogh.fexi.estimators.eb", "posterior mean under a prior learned from the scan, on a dictionary (empirical Bayes)"),
     "hbayes": ("krogh.fexi.estimators.hbayes", "posterior mean under a prior learned from the scan, by a network and importance"),
+    "npe": ("krogh.fexi.estimators.npe", "posterior mean from a flow trained on simulations of the protocol (amortised)"),
     "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
 }
 

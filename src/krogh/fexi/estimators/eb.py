@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from krogh.errors import InputError, UsageError
-from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
+from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.learned.dictionary import Dictionary
 from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.posterior import posterior
-from krogh.fexi.learned.prior import MixturePrior, uniform_prior
-from krogh.fexi.learned.scan import Scan, prepare_scan
-from krogh.fexi.learned.start import learn_prior
+from krogh.fexi.learned.scan import prepare_scan
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, scan_priors
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["fit", "learned_prior", "prepare"]
+__all__ = ["fit", "prepare"]
 
 FloatArray = NDArray[np.float64]
-LEARN_VOXELS = 10_000
 
 
 def fit(
@@ -36,7 +33,7 @@ def fit(
     progress: Progress | None = None,
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
-    prior: str | MixturePrior = "scan",
+    prior: PriorChoice = "scan",
     labels: ArrayLike | None = None,
     max_components: int = 5,
     grid: Dictionary | None = None,
@@ -53,8 +50,9 @@ def fit(
         SD of the noise of one channel; default: estimated from the residuals of all voxels together.
     s0 : {"per-series", "known"} or array
         Free S0 per series (integrated out over a flat prior), S0 = 1, or values [voxel, series].
-    prior : {"scan", "uniform"} or MixturePrior
-        Learned from these voxels (default; from 10,000 of them where there are more), uniform within the bounds, or given.
+    prior : {"scan", "uniform"}, MixturePrior, or dict of int to MixturePrior
+        Learned from these voxels (default; from 10,000 of them where there are more), uniform within the bounds, or given, for
+        all or by tissue label.
     labels : array of int [voxel], optional
         Tissues: one prior is learned for each.
     max_components : int, optional
@@ -68,8 +66,9 @@ def fit(
     -------
     Estimate
         Posterior means, ``sd`` (posterior SD), ``interval`` (2.5 to 97.5 % quantiles); ``extra``: ``quantiles`` [voxel, param,
-        level] at ``levels``, ``prior`` (or one per label in ``priors``), ``log_evidence``, ``converged``. ``cost`` is minus ln
-        evidence.
+        level] at ``levels``; ``prior`` (of the first label; of each in ``priors``), the most probable one, and ``predictive``
+        (``predictives``), averaged over what the scan leaves open about it, which the posteriors are under; ``log_evidence``,
+        ``converged``. ``cost`` is minus ln evidence.
 
     Raises
     ------
@@ -86,21 +85,19 @@ def fit(
     """
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     chosen = scan.dictionary() if grid is None else grid
-    groups = _groups(scan, labels)
-    notes = list(scan.notes)
-    n, n_par = signals.shape[0], len(model.parameter_names)
-    parts, priors, good = [], {}, True
-    for label, rows in groups.items():
-        learned, converged = _prior(scan, chosen, rows, prior, max_components, threads, progress)
-        priors[label], good = learned, good and converged
-        problem = scan.problem(chosen, rows)
-        parts.append((rows, posterior(problem, learned, at=None if at is None else at[rows], threads=threads)))
-    if not good:
-        notes.append("the search for the prior of the scan ended before its maximum")
+    groups = group_rows(scan, labels)
+    priors = scan_priors(scan, chosen, groups, prior, max_components=max_components, threads=threads, progress=progress)
+    parts = [
+        (rows, posterior(
+            scan.problem(chosen, rows), priors[label].predictive, at=None if at is None else at[rows], threads=threads
+        ))
+        for label, rows in groups.items()
+    ]  # fmt: skip
     if progress is not None:
-        progress(n, n)
-    extra: dict[str, Any] = {"priors": priors, "prior": next(iter(priors.values())), "converged": good, "grid": chosen}
-    return assemble_posterior(scan, parts, n_par, "eb", extra, tuple(notes), snr_limit=snr_limit)
+        progress(signals.shape[0], signals.shape[0])
+    extra, notes = facts(priors)
+    n_par = len(model.parameter_names)
+    return assemble_posterior(scan, parts, n_par, "eb", {**extra, "grid": chosen}, (*scan.notes, *notes), snr_limit=snr_limit)
 
 
 def prepare(
@@ -112,46 +109,14 @@ def prepare(
     threads: int = 1,
     progress: Progress | None = None,
     s0: str | ArrayLike = "per-series",
+    prior: PriorChoice = "scan",
+    labels: ArrayLike | None = None,
     max_components: int = 5,
 ) -> dict[str, Any]:
-    """Return the settings ``prior`` and ``grid`` learned from `signals`, for fits of the same scan in pieces."""
+    """Return the settings ``prior`` (by label) and ``grid`` learned from `signals`, for fits of the same scan in pieces."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     grid = scan.dictionary()
-    learned, _ = _prior(scan, grid, scan.rows, "scan", max_components, threads, progress)
-    return {"prior": learned, "grid": grid}
-
-
-def learned_prior(scan: Scan, max_components: int, threads: int, progress: Progress | None) -> MixturePrior:
-    """Return the prior learned from the usable voxels of `scan`."""
-    return _prior(scan, scan.dictionary(), scan.rows, "scan", max_components, threads, progress)[0]
-
-
-def _groups(scan: Scan, labels: ArrayLike | None) -> dict[int, NDArray[np.intp]]:
-    usable = np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
-    if labels is None:
-        return {0: usable}
-    label = np.asarray(labels)
-    if label.shape != (scan.signals.shape[0],):
-        raise InputError("labels", got=f"shape {label.shape}", expected=f"({scan.signals.shape[0]},)")
-    return {int(v): usable[label[usable] == v] for v in np.unique(label[usable])}
-
-
-def _prior(
-    scan: Scan, grid: Dictionary, rows: NDArray[np.intp], prior: str | MixturePrior, max_components: int, threads: int,
-    progress: Progress | None,
-) -> tuple[MixturePrior, bool]:  # fmt: skip
-    if isinstance(prior, MixturePrior):
-        return prior, True
-    if prior == "uniform":
-        return uniform_prior(scan.model.bounds), True
-    if prior != "scan":
-        raise UsageError("prior", got=repr(prior), expected="scan, uniform, or a MixturePrior")
-    strong = rows[scan.flag[rows] == Flag.OK]
-    if strong.size < 2:
-        return uniform_prior(scan.model.bounds), True
-    some = strong[np.linspace(0, strong.size - 1, min(strong.size, LEARN_VOXELS)).astype(np.intp)]
-    found = learn_prior(
-        scan.model, scan.protocol, scan.problem(grid, some), scan.signals[some], None if scan.s0 is None else scan.s0[some],
-        max_components=max_components, threads=threads, progress=progress,
-    )  # fmt: skip
-    return found.prior, found.converged
+    found = scan_priors(
+        scan, grid, group_rows(scan, labels), prior, max_components=max_components, threads=threads, progress=progress
+    )
+    return {"prior": {label: p.predictive for label, p in found.items()}, "grid": grid}

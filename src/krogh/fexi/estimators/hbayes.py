@@ -1,27 +1,28 @@
-"""Hierarchical Bayes with a network: prior and amortised posterior learned from the unlabelled scan, corrected by importance.
+"""Hierarchical Bayes with a network: a prior learned from the unlabelled scan, an amortised posterior, corrected by importance.
 
 The network proposes, the likelihood decides: every posterior is a weighted sample, exact in the limit of many samples. Its twin
-on a dictionary is ``eb``.
+on a dictionary is ``eb``, whose prior it shares.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from krogh.errors import UsageError
-from krogh.fexi.estimators import eb
-from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
+from krogh.errors import InputError, UsageError
+from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.scan import Scan, prepare_scan
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, reduced, scan_priors
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
 
-FloatArray = eb.FloatArray
+FloatArray = NDArray[np.float64]
 _FEW = 5.0  # effective samples below which a posterior is not to be trusted
 
 
@@ -34,7 +35,9 @@ def fit(
     progress: Progress | None = None,
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
-    trained: Any = None,
+    prior: PriorChoice = "scan",
+    labels: ArrayLike | None = None,
+    trained: Mapping[int, Any] | None = None,
     max_components: int = 5,
     n_samples: int = 128,
     seed: int = 0,
@@ -51,8 +54,10 @@ def fit(
         SD of the noise of one channel; default: estimated from the residuals of all voxels together.
     s0 : {"per-series", "known"} or array
         Free S0 per series (integrated out over a flat prior), S0 = 1, or values [voxel, series].
-    trained : krogh.fexi.learned.hierarchy.Trained, optional
-        What :func:`prepare` returned; default: trained on these voxels.
+    prior, labels
+        As of ``eb``.
+    trained : dict of int to krogh.fexi.learned.hierarchy.Trained, optional
+        What :func:`prepare` returned, one network per tissue label; default: trained on these voxels.
     max_components : int, optional
         Largest number of Gaussians of the prior.
     n_samples : int, optional
@@ -77,31 +82,33 @@ def fit(
     UsageError
         If `trained` is for another model or protocol.
     """
-    from krogh.fexi.learned.sampling import Signals, posterior_by_sampling
+    from krogh.fexi.learned.sampling import posterior_by_sampling
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
+    groups = group_rows(scan, labels)
     if trained is None:
-        trained = _train(scan, max_components, threads, progress, seed)
-    rows = np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
-    part = _signals(scan, rows, Signals)
-    if part.inputs().shape[1] != trained.encoder.shift.shape[0] or not np.array_equal(trained.prior.bounds, model.bounds):
-        raise UsageError("trained", got="a network for another protocol, model or bounds", expected="one trained for this scan")
-    found, effective = posterior_by_sampling(
-        part, trained.encoder, trained.prior, n_samples=n_samples, seed=seed, at=None if at is None else at[rows],
-        threads=threads, progress=progress,
-    )  # fmt: skip
-    notes = list(scan.notes)
-    if not trained.converged:
-        notes.append("the search for the prior of the scan ended before its maximum")
+        trained = _train(scan, groups, prior, max_components, threads, progress, seed)
+    effective, parts = np.full(signals.shape[0], np.nan), []
+    for label, rows in groups.items():
+        net, part = trained.get(label), _signals(scan, rows)
+        if net is None:
+            raise InputError("trained", got=f"none for the tissue label {label}", expected="a network for every label")
+        if part.inputs().shape[1] != net.encoder.shift.shape[0] or not np.array_equal(net.prior.best.bounds, model.bounds):
+            raise UsageError(
+                "trained", got="one for another protocol, model or bounds", expected="a network trained for this scan"
+            )
+        found, effective[rows] = posterior_by_sampling(
+            part, net.encoder, net.prior.predictive, n_samples=n_samples, seed=seed, at=None if at is None else at[rows],
+            threads=threads, progress=progress,
+        )  # fmt: skip
+        parts.append((rows, found))
+    extra, notes = facts({label: trained[label].prior for label in groups})
+    notes = (*scan.notes, *notes)
     if few := int((effective < _FEW).sum()):
-        notes.append(f"{few} voxel(s) have fewer than {_FEW:g} effective samples: unlike what the network was trained on")
-    extra = {"prior": trained.prior, "converged": trained.converged, "trained": trained}
-    made = assemble_posterior(
-        scan, [(rows, found)], len(model.parameter_names), "hbayes", extra, tuple(notes), snr_limit=snr_limit
-    )
-    whole = np.full(signals.shape[0], np.nan)
-    whole[rows] = effective
-    return dataclasses.replace(made, extra={**made.extra, "effective": whole})
+        notes = (*notes, f"{few} voxel(s) have fewer than {_FEW:g} effective samples: unlike what the network was trained on")
+    n_par = len(model.parameter_names)
+    made = assemble_posterior(scan, parts, n_par, "hbayes", {**extra, "trained": trained}, notes, snr_limit=snr_limit)
+    return dataclasses.replace(made, extra={**made.extra, "effective": effective})
 
 
 def prepare(
@@ -113,23 +120,35 @@ def prepare(
     threads: int = 1,
     progress: Progress | None = None,
     s0: str | ArrayLike = "per-series",
+    prior: PriorChoice = "scan",
+    labels: ArrayLike | None = None,
     max_components: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return the setting ``trained``: network and prior learned from `signals`, for fits of the same scan in pieces."""
-    return {"trained": _train(prepare_scan(model, protocol, signals, noise_sd, s0), max_components, threads, progress, seed)}
+    """Return the setting ``trained``: networks and priors learned from `signals`, for fits of the same scan in pieces."""
+    scan = prepare_scan(model, protocol, signals, noise_sd, s0)
+    return {"trained": _train(scan, group_rows(scan, labels), prior, max_components, threads, progress, seed)}
 
 
-def _signals(scan: Scan, rows: Any, kind: Any) -> Any:
-    return kind.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
-
-
-def _train(scan: Scan, max_components: int, threads: int, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.hierarchy import train_on_scan
+def _signals(scan: Scan, rows: Any) -> Any:
     from krogh.fexi.learned.sampling import Signals
 
-    start = eb.learned_prior(scan, max_components, threads, progress)
-    return train_on_scan(
-        _signals(scan, scan.rows, Signals), start, seed=seed,
-        tell=lambda i, n, loss: None if progress is None else progress(i, n),
-    )  # fmt: skip
+    return Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
+
+
+def _train(
+    scan: Scan, groups: Mapping[int, NDArray[np.intp]], prior: PriorChoice, max_components: int, threads: int,
+    progress: Progress | None, seed: int,
+) -> dict[int, Any]:  # fmt: skip
+    """Return the network and the prior of each group."""
+    from krogh.fexi.learned.hierarchy import train_on_scan
+
+    def tell(step: int, steps: int, loss: float) -> None:
+        if progress is not None:
+            progress(step, steps)
+
+    priors = scan_priors(
+        scan, scan.dictionary(), groups, prior, max_components=max_components, threads=threads, progress=progress
+    )
+    small = {k: dataclasses.replace(p, predictive=reduced(p.predictive, p.best)) for k, p in priors.items()}
+    return {k: train_on_scan(_signals(scan, rows), small[k], seed=seed, tell=tell) for k, rows in groups.items()}

@@ -134,7 +134,7 @@ def build_dictionary(
     if math.prod(sizes) > MAX_ATOMS:
         raise InputError(
             "dictionary", got=f"{math.prod(sizes):,} tissues needed at this SNR", expected=f"at most {MAX_ATOMS:,}",
-            hint="least squares (nlls) is as good at such an SNR; or use hbayes, or narrower bounds",
+            hint="least squares (nlls) is as good at such an SNR; or use narrower bounds",
         )  # fmt: skip
     return _assemble(model, protocol, bounds, tuple(axes))
 

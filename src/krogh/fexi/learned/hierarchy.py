@@ -1,9 +1,8 @@
-"""Learn encoder and prior together from an unlabelled scan.
+"""Train the encoder of an unlabelled scan: on voxels simulated from its prior, with its S0 and its noise.
 
-In turn: train the network on voxels simulated from a widened copy of the prior, with the S0 and noise of the scan; draw weighted
-samples for the scan's own voxels; move the prior to the maximum of the importance-weighted bound. Last, the network is trained
-for the prior that was found. The search begins at the prior of the twin on the dictionary (estimator ``eb``), which also settles
-the number of components: begun elsewhere, the bound with few samples can hold it at a spread of AXR that is twice too wide.
+The prior comes from the evidence summed over a dictionary (:mod:`krogh.fexi.learned.scan_prior`) and not from the
+importance-weighted bound of the network: with m samples that bound is too low by the variance of the weights / 2m in every voxel,
+over 10,000 voxels by more than what tells one prior from another, so that it prefers a prior as wide as the network.
 """
 
 from __future__ import annotations
@@ -15,32 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from krogh.fexi.learned.ascend import Learning, ascend
 from krogh.fexi.learned.encoder import Encoder, Settings, Simulator, train
 from krogh.fexi.learned.prior import MixturePrior, to_u
-from krogh.fexi.learned.sampling import SampledEvidence, Signals, draw_samples
+from krogh.fexi.learned.sampling import Signals
+from krogh.fexi.learned.scan_prior import ScanPrior
 
-__all__ = ["Schedule", "Trained", "new_encoder", "simulator", "train_on_scan", "widened"]
+__all__ = ["Trained", "new_encoder", "simulator", "train_on_scan", "widened"]
 
 FloatArray = NDArray[np.float64]
-_ROUNDS = 40
+#: Steps of the network.
+STEPS = 800
 #: Called with (step, steps in all, loss).
 Tell = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Hold how long is trained: steps of the network before each of the moves of the prior, and at the end."""
-
-    cycles: tuple[int, ...] = (400, 200)
-    final: int = 600
-    samples: int = 32
-    voxels: int = 10_000
-
-    @property
-    def steps(self) -> int:
-        """Network steps in all."""
-        return sum(self.cycles) + self.final
 
 
 @dataclass(frozen=True)
@@ -48,9 +33,8 @@ class Trained:
     """Hold a trained network and the prior that it is for; ``signal_to_noise`` are the 0.1 and 99.9 % of ln|z| per series."""
 
     encoder: Encoder
-    prior: MixturePrior
+    prior: ScanPrior
     signal_to_noise: FloatArray
-    converged: bool
     losses: tuple[float, ...] = field(default_factory=tuple)
 
 
@@ -95,41 +79,26 @@ def simulator(signals: Signals, draw: Callable[[int, np.random.Generator], Float
 
 def train_on_scan(
     signals: Signals,
-    start: MixturePrior,
+    prior: ScanPrior,
     *,
     settings: Settings | None = None,
-    schedule: Schedule | None = None,
+    steps: int = STEPS,
     seed: int = 0,
     tell: Tell = lambda i, n, loss: None,
 ) -> Trained:
-    """Return the network and the prior learned from `signals`, beginning at the prior `start`.
-
-    The same seed gives the same bytes on the same machine.
-    """
-    settings, schedule = settings or Settings(), schedule or Schedule()
-    n, n_par = signals.z.shape[0], signals.model.bounds.shape[0]
-    some = signals.take(np.linspace(0, n - 1, min(n, schedule.voxels)).astype(np.intp))
-    prior = start
-    encoder = new_encoder(some.inputs().shape[1], n_par, settings, seed)
-    encoder.standardise(*simulator(some, widened(prior).draw, 8192, seed)(0))
+    """Return the network for `signals` and `prior`; the same seed gives the same bytes on the same machine."""
+    settings, sampled = settings or Settings(), prior.predictive
+    encoder = new_encoder(signals.inputs().shape[1], sampled.bounds.shape[0], settings, seed)
+    encoder.standardise(*simulator(signals, widened(sampled).draw, 8192, seed)(0))
     losses: list[float] = []
-    done, converged = 0, True
 
     def note(step: int, loss: float) -> None:
         losses.append(loss)
-        tell(done + step, schedule.steps, loss)
+        tell(step, steps, loss)
 
-    for cycle, steps in enumerate(schedule.cycles):
-        train(encoder, simulator(some, widened(prior).draw, settings.batch, seed + 1000 * (cycle + 1)), steps=steps, tell=note)
-        done += steps
-        guess = encoder.posterior(some.inputs())
-        evidence = SampledEvidence(*draw_samples(some, guess, prior, schedule.samples, seed + cycle))
-        found = ascend(evidence, prior, max_rounds=_ROUNDS) if prior.n_components else Learning(prior, (), True)
-        prior, converged = found.prior, found.converged
-    final = simulator(some, _mostly(prior), settings.batch, seed + 99_000)
-    train(encoder, final, steps=schedule.final, tell=note)
+    train(encoder, simulator(signals, _mostly(sampled), settings.batch, seed + 99_000), steps=steps, tell=note)
     ranges = np.quantile(np.log(np.maximum(signals.z[:, signals.pointer[:-1]], 1e-3)), [0.001, 0.999], axis=0).T
-    return Trained(encoder.eval(), prior, ranges, converged, tuple(losses))
+    return Trained(encoder.eval(), prior, ranges, tuple(losses))
 
 
 def _mostly(prior: MixturePrior) -> Callable[[int, np.random.Generator], FloatArray]:

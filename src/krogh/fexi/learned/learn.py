@@ -25,7 +25,7 @@ __all__ = ["GridEvidence", "climb", "update_mixture"]
 FloatArray = NDArray[np.float64]
 _WIDTH_VOXELS = 4.0
 _EM_ROUNDS = 3
-_FISHER_VOXELS = 1500
+_FISHER_VOXELS = 10_000
 
 
 def update_mixture(prior: MixturePrior, u: FloatArray, mass: FloatArray, *, rounds: int = 3) -> MixturePrior:

@@ -17,16 +17,16 @@ from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress, SignalModel
 from krogh.fexi.learned import _importance
 from krogh.fexi.learned.encoder import Encoder, Gaussians, features
-from krogh.fexi.learned.hyperprior import scores
 from krogh.fexi.learned.posterior import QUANTILES, Posterior
 from krogh.fexi.learned.prior import MixturePrior, to_theta
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["SampledEvidence", "Signals", "draw_samples", "posterior_by_sampling"]
+__all__ = ["Signals", "draw_samples", "posterior_by_sampling"]
 
 FloatArray = NDArray[np.float64]
 SHARE = 0.1
 _CHUNK = 2048
+_ENOUGH, _MORE = 80.0, 4  # a voxel with fewer effective samples, whose 95 % interval would be too narrow, gets 4 times as many
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ class Signals:
         return out
 
 
-def _points(n_samples: int, n_par: int) -> FloatArray:
-    return np.asarray(qmc.Sobol(n_par, scramble=True, rng=np.random.default_rng(20230124)).random(n_samples))
+def sobol_points(n_samples: int, n_par: int) -> FloatArray:
+    """Return points [sample, param] that fill the unit cube evenly."""
+    whole = qmc.Sobol(n_par, scramble=True, rng=np.random.default_rng(20230124)).random_base2((n_samples - 1).bit_length())
+    return np.asarray(whole[:n_samples])
 
 
-def _shift(z: FloatArray, n: int, seed: int) -> FloatArray:
+def voxel_shift(z: FloatArray, n: int, seed: int) -> FloatArray:
     """Return numbers in [0, 1) [voxel, n] that only the signals and the seed decide."""
     direction = np.random.default_rng([seed, 77]).uniform(500, 1500, (z.shape[1], n))
     return np.asarray(np.mod(z @ direction, 1.0))
@@ -90,8 +92,8 @@ def draw_samples(
     n, n_par = signals.z.shape[0], prior.bounds.shape[0]
     u, log_q = np.empty((n, n_samples, n_par)), np.empty((n, n_samples))
     _importance.propose(
-        guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, _points(n_samples, n_par),
-        _shift(signals.z, n_par + 1, seed), u, log_q,
+        guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, sobol_points(n_samples, n_par),
+        voxel_shift(signals.z, n_par + 1, seed), u, log_q,
     )  # fmt: skip
     return u, signals.log_likelihood(to_theta(u, prior.bounds)) - log_q
 
@@ -101,44 +103,6 @@ def log_g(prior: MixturePrior, u: FloatArray) -> FloatArray:
     out = np.empty(u.shape[0] * u.shape[1])
     _importance.log_prior(u.reshape(-1, u.shape[2]), *_roots(prior), out)
     return out.reshape(u.shape[:2])
-
-
-@dataclass(frozen=True)
-class SampledEvidence:
-    """The importance-weighted bound of the voxels with fixed samples, as a function of the prior.
-
-    ``u`` [voxel, sample, param], ``base`` = ln L - ln q [voxel, sample]; the bound is ``sum_v ln mean_m exp(base + ln g(u))``
-    (Burda 2016, arXiv 1509.00519).
-    """
-
-    u: FloatArray
-    base: FloatArray
-
-    def value(self, prior: MixturePrior) -> tuple[float, FloatArray]:
-        """Return the bound, and the normalised weights [voxel, sample]."""
-        level = self.base + log_g(prior, self.u)
-        top = level.max(axis=1, keepdims=True)
-        weight = np.exp(level - top)
-        add = weight.sum(axis=1, keepdims=True)
-        return float(np.sum(top + np.log(add / level.shape[1]))), weight / add
-
-    def each(self, prior: MixturePrior, weight: FloatArray) -> FloatArray:
-        """Return the gradient of every voxel [voxel, coordinate]."""
-        n, m, n_par = self.u.shape
-        parts = [
-            np.einsum("vm,vmc->vc", weight[i : i + 2000], scores(prior, self.u[i : i + 2000].reshape(-1, n_par)).reshape(
-                min(2000, n - i), m, -1)) for i in range(0, n, 2000)
-        ]  # fmt: skip
-        return np.concatenate(parts)
-
-    def slope(self, prior: MixturePrior, state: FloatArray) -> FloatArray:
-        """Return the gradient in local coordinates."""
-        return np.asarray(self.each(prior, state).sum(axis=0))
-
-    def information(self, prior: MixturePrior, state: FloatArray) -> FloatArray:
-        """Return the empirical Fisher matrix."""
-        each = self.each(prior, state)
-        return np.asarray(each.T @ each)
 
 
 def posterior_by_sampling(
@@ -163,18 +127,24 @@ def posterior_by_sampling(
     )  # fmt: skip
     effective = np.empty(n)
 
-    def work(rows: slice) -> None:
+    def fill(rows: NDArray[np.intp], samples: int) -> None:
         part = signals.take(rows)
-        u, base = draw_samples(part, encoder.posterior(part.inputs()), prior, n_samples, seed)
+        u, base = draw_samples(part, encoder.posterior(part.inputs()), prior, samples, seed)
         weight, theta = base + log_g(prior, u), to_theta(u, prior.bounds)
-        variance = np.empty((theta.shape[0], n_par))
-        _importance.summarise(
-            theta, weight, np.array(QUANTILES), out.mean[rows], variance, out.quantiles[rows], out.log_evidence[rows],
-            effective[rows],
-        )  # fmt: skip
-        out.sd[rows] = np.sqrt(variance)
+        mean, variance, quantiles = (np.empty((rows.size, n_par, *more)) for more in ((), (), (len(QUANTILES),)))
+        evidence, count = np.empty(rows.size), np.empty(rows.size)
+        _importance.summarise(theta, weight, np.array(QUANTILES), mean, variance, quantiles, evidence, count)
+        out.mean[rows], out.sd[rows], out.quantiles[rows] = mean, np.sqrt(variance), quantiles
+        out.log_evidence[rows], effective[rows] = evidence, count
         if at is not None and out.rank is not None:
             out.rank[rows] = np.einsum("vm,vmp->vp", weight, theta < at[rows][:, None])
+
+    def work(rows: slice) -> None:
+        every = np.arange(rows.start, rows.stop)
+        fill(every, n_samples)
+        poor = every[effective[every] < _ENOUGH]
+        for some in np.array_split(poor, -(-poor.size * _MORE // _CHUNK)) if poor.size else ():
+            fill(some, _MORE * n_samples)
 
     run_chunks(work, n, threads=threads, progress=progress, chunk=_CHUNK)
     return out, effective

@@ -103,22 +103,27 @@ def learn_prior(
     The criterion is ln evidence - (free parameters / 2) ln(voxels).
     """
     few = problem.take(np.linspace(0, problem.n_voxels - 1, min(problem.n_voxels, _FEW)).astype(np.intp))
-    grid, n_par = problem.grid, model.bounds.shape[0]
+    grid, n_par, some = problem.grid, model.bounds.shape[0], problem.n_voxels > 2 * _FEW
     prior = uniform_prior(model.bounds)
-    value, _ = problem.expected_masses(grid.log_weights(prior), threads=threads)
+
+    def evidence(of: Problem, prior: MixturePrior) -> float:
+        return of.expected_masses(grid.log_weights(prior), threads=threads)[0]
+
+    value, before = evidence(problem, prior), evidence(few, prior)
     best, best_value = Learning(prior, (value,), True), value
     each = 0.5 * (1 + n_par + n_par * (n_par + 1) / 2) * np.log(problem.n_voxels)
     for n in range(1, max_components + 1):
         start = first_guess(model, protocol, signals, s0, n_components=n)
         if start.n_components < n:
             break
-        if problem.n_voxels > 2 * _FEW:  # most of the way on some of the voxels
+        if some:  # most of the way on some of the voxels; not further where these promise too little
             start = climb(few, start, threads=threads, progress=progress).prior
-            found = climb(problem, start, em_rounds=0, max_rounds=10, threads=threads, progress=progress)
-        else:
-            found = climb(problem, start, threads=threads, progress=progress)
-        evidence, _ = problem.expected_masses(grid.log_weights(found.prior), threads=threads)
-        if evidence - each * found.prior.n_components <= best_value:
+            gain, before = evidence(few, start) - before, evidence(few, start)
+            if gain * problem.n_voxels / few.n_voxels < each:
+                break
+        found = climb(problem, start, em_rounds=0 if some else 3, threads=threads, progress=progress)
+        value = evidence(problem, found.prior) - each * found.prior.n_components
+        if value <= best_value:
             break
-        best, best_value = found, evidence - each * found.prior.n_components
+        best, best_value = found, value
     return best

@@ -137,6 +137,21 @@ class Planes:
     def _ports(self, change: np.ndarray, flux: np.ndarray) -> np.ndarray:
         return change + self.laws.half * np.tensordot(self.laws.sides, flux, axes=1)
 
+    def preconditioner(self, values: LawValues) -> np.ndarray:
+        """Return the inverse (K S, K S, F) of Newton's matrix with the mean answer of all modes in place of H."""
+        laws, ref = self.laws, self.reference
+        k, s = laws.count, ref.head.shape[1]
+        answer = self.mean_answer
+        own = np.repeat(np.eye(k)[:, None, :], s, axis=1)  # (K, S, K): q itself
+        own = own - ref.head[:, :, None] * answer[laws.heads]
+        inner = laws.tails != BLOOD
+        own[inner] += ref.tail[inner][:, :, None] * answer[laws.tails[inner]]
+        ports = answer + laws.half * np.einsum("pk,ksl->psl", laws.sides, own)
+        whole = np.zeros((k, s, k, s))
+        for j in range(s):
+            whole[:, j, :, j] = own[:, j]
+        return invert_faces(whole.reshape(1, k * s, k * s) - laws.matrix(values, ports[..., None]))
+
     def newton(
         self, change0: np.ndarray, cells: np.ndarray, flux0: np.ndarray, blood: np.ndarray, *, tolerance: float
     ) -> tuple[np.ndarray, PlaneResult]:

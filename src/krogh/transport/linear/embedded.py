@@ -42,8 +42,9 @@ class EmbeddedSolver:
     _kept = 6
 
     def __init__(self, operator: Operator) -> None:
-        #: Largest relative error that a step leaves, and the same where a few digits do.
-        self.digits = 1e-10
+        #: Share of what the nodes hold that a step may be wrong by, and the smallest tolerance of its iteration. By default the
+        #: last digits come from another Newton step, whose residual is formed from flows.
+        self.digits, self.floor = 1e-13, 1e-10
 
         graph = operator.graph
         self._operator, self._graph = operator, graph
@@ -136,6 +137,18 @@ class EmbeddedSolver:
         self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
     ) -> np.ndarray:
         """Return the update (1, S, N); `loose`: to a tenth."""
+        goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
+        tolerance = 0.1 if loose else min(1e-3, max(self.floor, goal))
+        return self.solve(capacity, gh, u, blood, -residual, tolerance=tolerance)
+
+    def solve(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, given: np.ndarray, *, tolerance: float,
+        transposed: bool = False,
+    ) -> np.ndarray:  # fmt: skip
+        """Return ``(C + gh L)^-1 given`` (1, S, N), or with the transpose, by the factor that is kept for gh.
+
+        Only the network and the compartments differ in the transpose: diffusion and the spread exchange are symmetric.
+        """
         key = (gh, id(capacity))
         factor = self._factors.get(key)
         if factor is None:
@@ -143,12 +156,15 @@ class EmbeddedSolver:
             if len(self._factors) > self._kept:
                 self._factors.popitem(last=False)
         n, s, touched = self._first, self._graph.shape[1], self._touched
-        right = -residual[0]
+        right = given[0]
         leaves = right[:, n:].reshape(s, 1 + self._leaves, self._cells)
-        folded = leaves[:, 0] + np.einsum("sl,slc->sc", factor.share, leaves[:, 1:])
+        to_cells, to_leaves = factor.share, factor.exchange / factor.pivot
+        if transposed:
+            to_cells, to_leaves = to_leaves, to_cells
+        folded = leaves[:, 0] + np.einsum("sl,slc->sc", to_cells, leaves[:, 1:])
 
         def network(b: np.ndarray) -> np.ndarray:
-            return factor.network.solve(b.reshape(-1)).reshape(s, n)
+            return factor.network.solve(b.reshape(-1), trans="T" if transposed else "N").reshape(s, n)
 
         def joined(cells: np.ndarray) -> np.ndarray:
             return gh * np.stack([j @ c for j, c in zip(self._join, cells, strict=True)])
@@ -168,15 +184,14 @@ class EmbeddedSolver:
         start = self._tissue(factor, folded)
         near = start[:, touched]
         wanted = exchanged(network(right[:, :n] + joined(near)), near).ravel()
-        goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(right).sum()), 1e-300)
-        tolerance = 0.1 if loose else min(1e-3, max(1e-9, goal))
-        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance, seen=factor.seen)
+        seen = None if transposed else factor.seen
+        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance, seen=seen)
         cells = start + spread(source)
-        out = np.empty_like(residual)
+        out = np.empty_like(given)
         out[0, :, :n] = network(right[:, :n] + joined(cells[:, touched]))
         parts = out[0, :, n:].reshape(s, 1 + self._leaves, self._cells)
         parts[:, 0] = cells
-        parts[:, 1:] = (leaves[:, 1:] + factor.exchange[:, :, None] * cells[:, None]) / factor.pivot[:, :, None]
+        parts[:, 1:] = leaves[:, 1:] / factor.pivot[:, :, None] + to_leaves[:, :, None] * cells[:, None]
         out[0, :, n:] = parts.reshape(s, -1)
         return out
 

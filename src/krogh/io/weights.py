@@ -1,0 +1,162 @@
+"""Read and write trained networks: tensors as safetensors, everything else as JSON beside them, tied by a SHA-256.
+
+A folder holds ``weights.safetensors`` and ``weights.json``. The state of a training is one file, so that a kill at any moment
+leaves a whole one. Nothing in such files is executed on reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from krogh.errors import InputError
+from krogh.io.chunk_folder import write_whole
+
+if TYPE_CHECKING:
+    from krogh.fexi.learned.checkpoint import Checkpoint
+    from krogh.fexi.learned.practice import State
+    from krogh.fexi.learned.prior import MixturePrior
+
+__all__ = ["read_prior", "read_state", "read_weights", "write_state", "write_weights"]
+
+_LARGEST = 500_000_000
+_RECORD = "record"
+_TRAIN_AGAIN = "copy the folder again, or train again (krogh fexi train)"
+
+
+def write_weights(folder: Path, checkpoint: Checkpoint) -> list[Path]:
+    """Write ``weights.safetensors`` and ``weights.json`` (with the SHA-256 of the first) whole; return the files."""
+    from safetensors.numpy import save
+
+    content = save({k: np.ascontiguousarray(v) for k, v in sorted(checkpoint.tensors.items())})
+    record = {**checkpoint.record(), "sha256": hashlib.sha256(content).hexdigest()}
+    paths = [folder / "weights.safetensors", folder / "weights.json"]
+    write_whole(paths[0], content)
+    write_whole(paths[1], (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    return paths
+
+
+def read_weights(path: Path) -> Checkpoint:
+    """Return a trained network from a folder, or from one of its two files.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, too large, the two do not belong together, or the record is not that of a network.
+    """
+    from krogh.fexi.learned.checkpoint import Checkpoint
+
+    folder = path if path.is_dir() else path.parent
+    files = (folder / "weights.safetensors", folder / "weights.json")
+    if not path.is_dir() and path.name not in (f.name for f in files):
+        raise InputError(path.name, got="no trained network", expected="the folder that krogh fexi train wrote")
+    for file in files:
+        where = f"{folder.name}/{file.name}"
+        if not file.is_file():
+            raise InputError(where, got="no such file", expected="the folder that krogh fexi train wrote")
+        if file.stat().st_size > _LARGEST:
+            raise InputError(where, got="more than 500 MB", expected="a network of krogh fexi train")
+    tensors, record = _load(files, folder.name)
+    try:
+        checkpoint = Checkpoint.from_record(record, tensors)
+        checkpoint.region.distances(np.zeros((1, checkpoint.region.mean.size)))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise InputError(
+            f"{folder.name}/weights.json", got="a record of another format", expected="one of this version", hint=_TRAIN_AGAIN
+        ) from None
+    return checkpoint
+
+
+def _load(files: tuple[Path, Path], name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    content = files[0].read_bytes()
+    try:
+        record = json.loads(files[1].read_bytes())
+        stated = str(record["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(f"{name}/weights.json", got="no record of a network", hint=_TRAIN_AGAIN) from None
+    if (found := hashlib.sha256(content).hexdigest()) != stated:
+        raise InputError(
+            f"{name}/weights.safetensors", got=f"SHA-256 {found[:12]}..., damaged or of another training",
+            expected=f"{stated[:12]}... as in weights.json", hint=_TRAIN_AGAIN,
+        )  # fmt: skip
+    try:
+        return load(content), record
+    except (SafetensorError, ValueError, KeyError):
+        raise InputError(f"{name}/weights.safetensors", got="no safetensors file", hint=_TRAIN_AGAIN) from None
+
+
+def write_state(path: Path, state: State) -> None:
+    """Store how far a training is, in one file that is written whole."""
+    from safetensors.numpy import save
+
+    record = json.dumps({**state.numbers(), "sha256": _digest(state.tensors)}).encode()
+    write_whole(path, save({**state.tensors, _RECORD: np.frombuffer(record, np.uint8)}))
+
+
+def read_state(path: Path) -> State | None:
+    """Return the stored state of a training, or None if there is none.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    from krogh.fexi.learned.practice import State
+
+    if not path.is_file():
+        return None
+    try:
+        tensors = load(path.read_bytes())
+        record = json.loads(tensors.pop(_RECORD).tobytes())
+        whole = record["sha256"] == _digest(tensors)
+        history = [(float(a), float(b)) for a, b in record["history"]]
+        state = State(int(record["done"]), float(record["best"]), int(record["stale"]), history, tensors)
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(path.name, got="a damaged state of a training", hint="begin anew with --overwrite")
+    return state
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def read_prior(path: Path) -> MixturePrior:
+    """Return a prior from JSON: ``bounds``, ``weight``, ``mean``, ``cov`` as :meth:`MixturePrior.as_dict` writes them.
+
+    Raises
+    ------
+    InputError
+        If it is not readable, or not a prior.
+    """
+    from krogh.fexi.learned.prior import MixturePrior
+    from krogh.io.text_file import read_text_file
+
+    try:
+        prior = MixturePrior.from_dict(json.loads(read_text_file(path, what="a prior in JSON")))
+        np.linalg.cholesky(prior.cov)
+        good = prior.weight.shape == (prior.n_components + 1,) and bool(np.all(prior.weight >= 0))
+        good = good and abs(float(prior.weight.sum()) - 1) < 1e-6 and bool(np.isfinite(prior.mean).all())
+    except (KeyError, TypeError, ValueError, RecursionError, np.linalg.LinAlgError):
+        good = False
+    if not good:
+        raise InputError(
+            path.name, got="no prior", expected="bounds, weight (adding to 1), mean and cov (positive definite) in JSON"
+        ) from None
+    return prior
