@@ -65,8 +65,8 @@ class NetworkProblem:
         return network_graph(self.barrier, self.flow, self.tissue, self.fu_plasma)
 
     def system(self, tolerance: float = 1e-7) -> GraphSystem:
-        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
-        return GraphSystem(Operator(self.graph()))
+        """Return what the steppers step; its stages are solved as exactly as `tolerance` asks, their mass to round-off."""
+        return GraphSystem(Operator(self.graph()), tolerance)
 
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled problem consists of, for gradients."""
