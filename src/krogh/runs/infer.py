@@ -272,7 +272,7 @@ def _sample(
         return None, "no posterior: of what the data do not hold it would be that of the bounds; give a --prior"
     try:
         samples = sample(target, found, lines, seed=seed)
-        far = f"{100 * samples.edge:.0f} % of the posterior lies at the reach of its surrogate: its tails are cut; trust the profiles"
-        return samples, far if samples.edge > 0.01 else ""
     except KroghError as error:
         return None, f"no posterior: {error}"
+    cut = f"{100 * samples.edge:.0f} % of the posterior lies at the reach of its surrogate: tails are cut, trust the profiles"
+    return samples, cut if samples.edge > 0.01 else ""
