@@ -34,7 +34,9 @@ _FILES = {
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
     "# core.toml": "core.toml",
+    "node,pressure_Pa": "pressures.csv",
     "node,": "nodes.csv",
+    "1 2 0 20": "vessels.swc",
     "segment,": "segments.csv",
 }  # first words of a block -> the file that the page says it is
 

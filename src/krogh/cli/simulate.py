@@ -45,8 +45,8 @@ def simulate(
     amino_acids: Annotated[float | None, typer.Option(help="Plasma amino acids over fasting (a protein meal: 2).")] = None,
     permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
-    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (networks, slab).  [default: fv]")] = None,
-    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-4]")] = None,
+    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (slab, cylinder).  [default: fv]")] = None,
+    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3]")] = None,
     method: Annotated[
         str | None, typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, explicit.  [default: esdirk43]")
     ] = None,
@@ -94,7 +94,7 @@ def simulate(
     from krogh.runs.simulate import plan
 
     maps = read_maps(settings.block, config.parent if config else None)
-    vessels = find_network(settings.network.nodes, settings.network.segments, config.parent if config else None)
+    vessels = find_network(settings.network, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)

@@ -65,12 +65,15 @@ class BlockConfig(BaseModel):
 
 
 class NetworkConfig(BaseModel):
-    """Hold the settings of ``geometry = "network"``: capillaries from two tables in a box of tissue."""
+    """Hold the settings of ``geometry = "network"``: capillaries from two tables or one file in a box of tissue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     nodes: str | None = Field(None, description="CSV: node,x_m,y_m,z_m,pressure_Pa")
     segments: str | None = Field(None, description="CSV: segment,node_a,node_b,radius_m")
+    file: str | None = Field(None, description="SWC or VTK (.vtp, .vtk, .vtu) in place of the two tables")
+    unit: str | None = Field(None, description="length unit of the file's coordinates; SWC: um")
+    pressures: str | None = Field(None, description="CSV: node,pressure_Pa of open ends, where the file holds none")
     cells: int = Field(32, ge=2, le=512, description="tissue cells along the longest side")
     longest: str = Field("10 um", description="longest segment; longer ones are cut")
     margin: str = Field("0 um", description="tissue beyond the outermost nodes")
@@ -91,7 +94,7 @@ class SimulateConfig(BaseModel):
     block: BlockConfig = Field(default_factory=lambda: BlockConfig.model_validate({}))
     together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
     solver: Literal["fv", "pinn"] = "fv"
-    tol: float = Field(1e-4, ge=1e-9, le=0.1, description="certificate that the networks must reach (pinn)")
+    tol: float = Field(1e-3, ge=1e-9, le=0.1, description="certificate that the networks must reach (pinn)")
     method: str = "esdirk43"
     step: str | None = None
     rtol: float = Field(1e-4, ge=1e-10, le=0.1)

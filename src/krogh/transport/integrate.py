@@ -99,6 +99,11 @@ def integrate(
     return marcher.run(start, t_end_s, () if stops_s is None else np.asarray(stops_s, dtype=float).tolist())
 
 
+#: A species that is so much less than its companions is nothing yet: what enzymes form far from the blood grows from zero with a
+#: power of time, so that its first values have no relative accuracy at any step.
+_TRACE = 1e-9
+
+
 class _Marcher:
     """Run one table over one interval; kept apart so that each piece fits a screen."""
 
@@ -136,6 +141,7 @@ class _Marcher:
         e = self.system.filter(gh, new, step.bloods[-1], np.asarray(e))
         size = np.maximum(np.abs(step.states[0]), np.abs(new))
         scale = np.maximum(self.scale, np.maximum(np.abs(new).max(-1), np.abs(step.bloods[-1]))[..., None])
+        scale = np.maximum(scale, _TRACE * scale.max(1, keepdims=True))
         tolerance = self.rtol * np.maximum(size, 1e-3 * scale) + 1e-300
         ratio = np.where(self.cells, e / tolerance, 0.0)
         return float(np.sqrt((ratio**2).sum(-1) / self.cells.sum(-1)).max())
@@ -151,6 +157,7 @@ class _Marcher:
             return True
         scale = np.broadcast_to(self.scale, (*new.shape[:2], 1))
         top = np.maximum(scale[..., 0], np.abs(new).max(-1))
+        top = np.maximum(top, _TRACE * np.maximum(top, np.abs(step.bloods[-1])).max(1, keepdims=True))
         if float((new.min(-1) + 0.1 * self.rtol * top).min()) < 0.0:
             return False
         blood = step.bloods[-1]
