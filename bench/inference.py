@@ -10,6 +10,7 @@ from tests.inference.test_layer import SATURATED
 
 from krogh.inference.calibrate import calibrate
 from krogh.inference.fit import fit
+from krogh.inference.posterior import sample
 from krogh.inference.profile import profile
 
 _STUDIES = (
@@ -38,7 +39,7 @@ def run() -> None:
 def _solvers() -> None:
     """Print one inversion alone, by both solvers."""
     apart = []
-    for seed in range(5):
+    for seed in range(2):
         value = by_volumes(TRUTH[None], cells=128)[0] * (1 + 0.05 * np.random.default_rng(seed).standard_normal(TIMES.size))
         spent = []
         for predict, step in ((by_volumes, 1e-3), (by_networks, 1e-2)):
@@ -48,11 +49,14 @@ def _solvers() -> None:
             spent.append(time.process_time() - start)
             if predict is by_volumes:
                 volumes, start = found, time.process_time()
-                profile(target, found)
-                ends = time.process_time() - start
+                lines = profile(target, found)
+                ends, start = time.process_time() - start, time.process_time()
+                sampled, whole = sample(target, found, lines), time.process_time() - start
         apart.append(np.abs(found.x - volumes.x) / volumes.sd)
         print(f"draw {seed}: one inversion {spent[0]:.2f} s by finite volumes (goal 1 s; {ends:.2f} s more for profiles), "
-              f"{spent[1]:.1f} s by networks; estimates apart by {apart[-1].max():.1e} SD (goal 1e-3)")  # fmt: skip
+              f"{spent[1]:.1f} s by networks; estimates apart by {apart[-1].max():.1e} SD (goal 1e-3); posterior "
+              f"{whole:.1f} s (goal 10 s), surrogate within {sampled.surrogate_error:.0e} in log posterior, "
+              f"{sampled.effective:.0f} independent samples")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def coarse(theta):
 
 @pytest.mark.parametrize(
     ("free", "truth", "lloq", "draws"),
-    [(2, TRUTH, 0.0, 60), (3, SATURATED, 0.0, 30), (2, TRUTH, 0.24, 30)],
+    [(2, TRUTH, 0.0, 60), (3, SATURATED, 0.0, 20), (2, TRUTH, 0.24, 30)],
     ids=["2", "3", "below"],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(free, truth, lloq, draws):

@@ -271,6 +271,8 @@ def _sample(
     if not judged.held.all():
         return None, "no posterior: of what the data do not hold it would be that of the bounds; give a --prior"
     try:
-        return sample(target, found, lines, seed=seed), ""
+        samples = sample(target, found, lines, seed=seed)
     except KroghError as error:
         return None, f"no posterior: {error}"
+    cut = f"{100 * samples.edge:.0f} % of the posterior lies at the reach of its surrogate: tails are cut, trust the profiles"
+    return samples, cut if samples.edge > 0.01 else ""
