@@ -40,7 +40,10 @@ def fit(
     roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
     out: options.Out = Path("out"),
     estimator: Annotated[
-        str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes, npe.")
+        str,
+        typer.Option(
+            "--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes, npe, supervised, selfsup, physics."
+        ),
     ] = "nlls",
     weights: Annotated[
         Path | None, typer.Option("--weights", help="A network of krogh fexi train; default: train one for this scan.")

@@ -77,6 +77,12 @@ class BenchmarkResult:
         """Return the score called `name`."""
         return next(s for s in self.scores if s.name == name)
 
+    def slope(self, score: Score, j: int) -> float:
+        """Return by how much estimate j rises, on average, when the truth rises by one: 1 without shrinkage, 0 of a constant."""
+        centred = self.test_set.truth[score.rows, j] - self.test_set.truth[score.rows, j].mean()
+        square = float(centred @ centred)
+        return float(centred @ score.estimates[:, j]) / square if square > 0 else np.nan
+
     def curve(self, voxel: int, names: Iterable[str] = ("nlls", "bayes")) -> dict[str, FloatArray]:
         """Return ADC'(t_m) of one voxel: fine times, the truth, measured -ln(S_b/S_0)/b per series and each named fit."""
         p, t_max = self.test_set.protocol, self.test_set.protocol.mixing_time_s.max()
