@@ -60,6 +60,7 @@ class Operator:
         self._straight_tail, self._straight_head, self._curved = self._fold()
         self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
         self._work_node = np.empty(graph.shape)
+        self._coupled_work: list[np.ndarray] | None = None  # block by block, made when first needed
         self._kinetics = [self._constants(r) for r in graph.reactions]
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
@@ -175,11 +176,15 @@ class Operator:
         return Slopes(tail, head, node, coupled=False)
 
     def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
-        s = self.graph.shape[1]
-        eye = np.eye(s)
-        tail = np.moveaxis(self._straight_tail, 1, 2)[..., None] * eye
-        head = np.moveaxis(self._straight_head, 1, 2)[..., None] * eye
-        node = np.moveaxis(self._sink, 1, 2)[..., None] * eye
+        eye = np.eye(self.graph.shape[1])
+        if self._coupled_work is None:
+            straight = [self._blocks(g, eye) for g in (self._straight_tail, self._straight_head, self._sink)]
+            self._coupled_work = [*straight, *(g.copy() for g in straight)]
+        straight_tail, straight_head, sink, tail, head, node = self._coupled_work
+        np.copyto(node, sink)
+        for term in self._curved:  # elsewhere the flows are linear
+            tail[:, term.edges] = straight_tail[:, term.edges]
+            head[:, term.edges] = straight_head[:, term.edges]
         for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
@@ -194,10 +199,10 @@ class Operator:
 
     @staticmethod
     def _blocks(derivative: np.ndarray, eye: np.ndarray) -> np.ndarray:
-        """Return (B, face, S, S) from (B, S, face) or (B, S, S, face)."""
+        """Return (B, place, S, S) from (B, S, place) or (B, S, S, place)."""
         if derivative.ndim == 4:
             return np.moveaxis(derivative, 3, 1)
-        return np.moveaxis(derivative, 1, 2)[..., None] * eye
+        return np.ascontiguousarray(np.moveaxis(derivative, 1, 2)[..., None] * eye)
 
     # -- ledger ----------------------------------------------------------------------------------------------------------------
 
