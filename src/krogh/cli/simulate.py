@@ -45,8 +45,8 @@ def simulate(
     amino_acids: Annotated[float | None, typer.Option(help="Plasma amino acids over fasting (a protein meal: 2).")] = None,
     permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
-    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (networks, slab).  [default: fv]")] = None,
-    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-4]")] = None,
+    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (slab, cylinder).  [default: fv]")] = None,
+    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3]")] = None,
     method: Annotated[
         str | None, typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, explicit.  [default: esdirk43]")
     ] = None,
