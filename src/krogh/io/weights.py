@@ -140,7 +140,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 def read_prior(path: Path) -> MixturePrior:
     """Return a prior from JSON.
 
-    ``bounds``, ``weight``, ``mean``, ``cov`` as :meth:`MixturePrior.as_dict` writes them, alone or as the one entry of ``Priors``.
+    ``bounds``, ``weight``, ``mean``, ``cov`` as :meth:`MixturePrior.as_dict` writes them, alone or as the only one of ``Priors``.
 
     Raises
     ------
