@@ -211,6 +211,11 @@ def test_prior_from_a_file(tmp_path: Path) -> None:
     prior = named_prior("tissue", AxrModel())
     (tmp_path / "p.json").write_text(json.dumps(prior.as_dict()))
     assert weights_file.read_prior(tmp_path / "p.json").as_dict() == prior.as_dict()
+    (tmp_path / "p.json").write_text(json.dumps({"Priors": {"0": prior.as_dict()}}))
+    assert weights_file.read_prior(tmp_path / "p.json").as_dict() == prior.as_dict()
+    (tmp_path / "p.json").write_text(json.dumps({"Priors": {"1": prior.as_dict(), "2": prior.as_dict()}}))
+    with pytest.raises(InputError, match="no prior"):
+        weights_file.read_prior(tmp_path / "p.json")
     (tmp_path / "p.json").write_text(json.dumps({**prior.as_dict(), "weight": [0.5, 0.9]}))
     with pytest.raises(InputError, match="adding to 1"):
         weights_file.read_prior(tmp_path / "p.json")

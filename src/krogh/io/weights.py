@@ -138,22 +138,27 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def read_prior(path: Path) -> MixturePrior:
-    """Return a prior from JSON: ``bounds``, ``weight``, ``mean``, ``cov`` as :meth:`MixturePrior.as_dict` writes them.
+    """Return a prior from JSON.
+
+    ``bounds``, ``weight``, ``mean``, ``cov`` as :meth:`MixturePrior.as_dict` writes them, alone or as the only one of ``Priors``.
 
     Raises
     ------
     InputError
-        If it is not readable, or not a prior.
+        If it is not readable, or not one prior.
     """
     from krogh.fexi.learned.prior import MixturePrior
     from krogh.io.text_file import read_text_file
 
     try:
-        prior = MixturePrior.from_dict(json.loads(read_text_file(path, what="a prior in JSON")))
+        content = json.loads(read_text_file(path, what="a prior in JSON"))
+        if "Priors" in content:  # the prior.json of a fit, with one tissue label
+            (content,) = content["Priors"].values()
+        prior = MixturePrior.from_dict(content)
         np.linalg.cholesky(prior.cov)
         good = prior.weight.shape == (prior.n_components + 1,) and bool(np.all(prior.weight >= 0))
         good = good and abs(float(prior.weight.sum()) - 1) < 1e-6 and bool(np.isfinite(prior.mean).all())
-    except (KeyError, TypeError, ValueError, RecursionError, np.linalg.LinAlgError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, np.linalg.LinAlgError):
         good = False
     if not good:
         raise InputError(
