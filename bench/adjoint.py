@@ -1,34 +1,72 @@
-"""Cost of the gradient of an area under the curve by all parameters, in forward solves on the same steps."""
+"""Gradients: agreement with central differences on 50 random parameter sets, and their cost in runs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
-from tests.transport.test_adjoint import _TYPICAL, _TwoDoses, _weight, build
+import torch
+from tests.transport import _gradients as cases
 
-from krogh.transport.adjoint import auc_gradient, auc_on_steps
-from krogh.transport.integrate import integrate
-from krogh.transport.operator import Operator
+from krogh.transport.adjoint.run import differentiable_run
+from krogh.transport.block.problem import solve_block
+from krogh.transport.cylinder import Capillary
+from krogh.transport.problem import Problem, solve
+
+_SETS = {"slab": 20, "pair": 8, "cylinder": 10, "block": 6, "block_pair": 2, "network": 4}
+
+
+def _agreement() -> None:
+    rng = np.random.default_rng(7)
+    worst = {}
+    for name, count in _SETS.items():
+        off = [max(cases.disagreement(cases.GEOMETRIES[name], cases.random_theta(rng), list(cases.METRICS), rng).values())
+               for _ in range(count)]  # fmt: skip
+        worst[name] = max(off)
+    words = ", ".join(f"{name} {worst[name]:.0e} ({count})" for name, count in _SETS.items())
+    print(f"largest |adjoint - central difference| over the terms, 4 metrics, {sum(_SETS.values())} sets: {words}: "
+          f"worst {max(worst.values()):.1e} (goal 1e-6)")  # fmt: skip
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _cost(name: str, build: Callable[[np.ndarray], object], plain: Callable[[object], object], memory: dict[str, float]) -> None:
+    theta = cases.TYPICAL
+
+    def both(memory_bytes: float) -> None:
+        free = torch.tensor(theta, requires_grad=True)
+        differentiable_run(build, free, memory_bytes=memory_bytes).kp_uu().backward()  # type: ignore[arg-type]
+
+    one = _cpu(lambda: plain(build(theta)))
+    for how, memory_bytes in memory.items():
+        seconds = _cpu(lambda m=memory_bytes: both(m))  # type: ignore[misc]
+        print(f"{name}, {how}: run {one:.2f} s, run with {theta.size} derivatives of Kp,uu {seconds:.2f} s: "
+              f"{seconds / one:.1f} runs (goal 3)")  # fmt: skip
 
 
 def run() -> None:
-    blood, graph = _TwoDoses(), build(_TYPICAL[None])
-    weight = _weight(graph)
-    steps = np.diff(integrate(Operator(graph), blood, 86400.0, rtol=1e-4).t_s)
+    for build in (cases.slab, cases.cylinder, cases.block):  # compile
+        differentiable_run(build, torch.tensor(cases.TYPICAL, requires_grad=True), rtol=1e-2).kp_uu().backward()
+    _agreement()
 
-    def cpu(work):  # type: ignore[no-untyped-def]
-        best = np.inf
-        for _ in range(3):
-            start = time.process_time()
-            work()
-            best = min(best, time.process_time() - start)
-        return best
+    def slab(theta: np.ndarray) -> Problem:
+        return Problem(cases.one_species(theta), cases.TwoDoses(theta[-1], 28800.0, 7200.0), 86400.0, cells=75)
 
-    forward = cpu(lambda: auc_on_steps(graph, blood, steps, weight))
-    both = cpu(lambda: auc_gradient(build, _TYPICAL, blood, steps, weight))
-    print(f"slab, {graph.shape[2]} nodes, {steps.size} steps: value {forward:.2f} s, "
-          f"value and {_TYPICAL.size} derivatives {both:.2f} s: {both / forward:.1f} forward solves (goal 3)")  # fmt: skip
+    def cylinder(theta: np.ndarray) -> Problem:
+        vessel = Capillary(3e-6, 3e-4, 1e-3)
+        blood = cases.TwoDoses(theta[-1], 28800.0, 7200.0)
+        return Problem(cases.one_species(theta), blood, 86400.0, vessel, 0.5 * theta[-1], cells=32, cells_along=32)
+
+    _cost("slab, 75 cells, 24 h", slab, solve, {"all stages kept": 1e9})
+    _cost("cylinder, 32 x 32 cells, 24 h", cylinder, solve, {"all stages kept": 1e9, "checkpoints": 60 * 8 * 1500.0})
+    for n in (24, 40):
+        few = 60.0 * 8 * 2 * n**3  # a budget of about sixty states
+        _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"all stages kept": 4e9, "checkpoints": few})
 
 
 if __name__ == "__main__":

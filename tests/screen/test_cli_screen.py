@@ -3,11 +3,19 @@
 import csv
 import json
 import re
+import sys
 
+import numpy as np
 import pytest
 
+from krogh.barrier.member import prepare
+from krogh.barrier.physiology import get_physiology
+from krogh.barrier.state import BarrierState
 from krogh.cli.main import _run
+from krogh.compounds.predict.permeability import predict_intrinsic
+from krogh.compounds.ranges import with_numbers
 from krogh.report.screen import COLUMNS, rank_records
+from krogh.runs import screen
 from krogh.runs.batch import simulate_batch
 from krogh.runs.screen import Entry, ScreenChunk, ScreenSettings, screen_chunk
 
@@ -88,6 +96,73 @@ def test_parts_make_the_whole(table, tmp_path, capsys, monkeypatch):
 def test_max_fail_stops(table, tmp_path, capsys):
     assert _run(["screen", str(table), "--out", str(tmp_path / "s"), "--max-fail", "3", "-q"]) == 6
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_intervals_span_the_results_over_that_of_the_permeability():
+    """Small molecules near the leak between the cells do not rise all the way; the span holds what a fine grid of P gives."""
+    settings = ScreenSettings("human", "100 mg oral", 8 * 3600.0, plasma_of="caffeine")
+    physiology, state, terms = get_physiology("human"), BarrierState(), settings.check()
+    entries = (Entry(1, "", "mannitol"), Entry(2, "", "CCN(CC)CC", pka_base="10.75"), Entry(3, "", "CCCCO"))
+    content, _ = screen_chunk(ScreenChunk(entries, settings))
+    for entry, record in zip(entries, json.loads(content), strict=True):
+        ready = screen._read(entry, settings)
+        held = predict_intrinsic([ready.molecule.descriptors], [ready.molecule.logp])[0].permeability
+        whole = screen._compound(ready, held, settings)
+        grid = [
+            with_numbers(whole, {("permeabilities", 0, "p_m_s"): p}) for p in np.geomspace(held.p_m_s.low, held.p_m_s.high, 33)
+        ]
+        found = screen._simulate([prepare(c, physiology, state, method=held.method) for c in grid], terms, settings)
+        for key in screen.INTERVALS:
+            values = np.array([r[key] for r in found])
+            low, high = record[f"{key}_low_90"], record[f"{key}_high_90"]
+            assert low <= record[key] <= high
+            # five points for thirty-three: the span is right to the spacing of the points
+            assert low <= 1.02 * np.quantile(values, 0.1), (entry.molecule, key)
+            assert high >= 0.98 * np.quantile(values, 0.9), (entry.molecule, key)
+            assert values.min() * 0.98 <= low
+            assert high <= values.max() * 1.02
+
+
+def test_parquet_in_and_out_are_the_csv(table, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (extra parquet)")
+    import pyarrow as pa
+
+    rows = [r for r in _rows(table) if None not in r and r["logp"] != "much"]  # what a typed table can hold
+    text, source = tmp_path / "m2.csv", tmp_path / "m.parquet"
+    with text.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    kinds = {"logp": float, "fu_brain": float}
+    pq.write_table(pa.table({k: [kinds.get(k, str)(r[k]) if r[k] else None for r in rows] for k in rows[0]}), source)
+    for name, path in (("a", text), ("b", source)):
+        assert _run(["screen", str(path), "--out", str(tmp_path / name), "--duration", "1 h", "-q", "--parquet"]) == 0
+    for file in ("screen.csv", "screen.parquet", "screen.html"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+    assert len(_rows(tmp_path / "a" / "rejects.csv")) == len(_rows(tmp_path / "b" / "rejects.csv"))
+    back, done = pq.read_table(tmp_path / "a" / "screen.parquet"), _rows(tmp_path / "a" / "screen.csv")
+    assert back.column_names == list(COLUMNS)
+    assert b"not for diagnosis" in back.schema.metadata[b"notice"]
+    for cell, r in zip(back["kp_uu_low_90"].to_pylist(), done, strict=True):
+        assert float(f"{cell:.6g}") == float(r["kp_uu_low_90"])
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"smiles\nCCO\n", b"PAR1" + bytes(200) + b"PAR1"])
+def test_bad_parquet_is_one_line(content, tmp_path, capsys):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra parquet)")
+    (tmp_path / "m.parquet").write_bytes(content)
+    assert _run(["screen", str(tmp_path / "m.parquet"), "--out", str(tmp_path / "s")]) == 3
+    err = capsys.readouterr().err
+    assert "Parquet" in err
+    assert err.count("\n") == 1
+    assert str(tmp_path) not in err
+
+
+def test_without_pyarrow_the_error_names_the_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "m.parquet").write_bytes(b"PAR1")
+    assert _run(["screen", str(tmp_path / "m.parquet"), "--out", str(tmp_path / "s")]) == 2
+    assert "krogh[parquet]" in capsys.readouterr().err
 
 
 def test_a_lent_plasma_curve_has_a_peak():

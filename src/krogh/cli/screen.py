@@ -14,7 +14,17 @@ from krogh.cli import chunked, options
 from krogh.cli.tables import print_columns
 
 _ROWS = 128
-_COLUMNS = {"rank": 0, "row": 0, "name": 40, "P [m/s]": 0, "90 %": 0, "Kp,uu": 0, "half of peak [min]": 0, "regime": 0}
+_COLUMNS = {
+    "rank": 0,
+    "row": 0,
+    "name": 40,
+    "P [m/s]": 0,
+    "90 %": 0,
+    "Kp,uu": 0,
+    "90 %  ": 0,
+    "half of peak [min]": 0,
+    "regime": 0,
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -23,13 +33,16 @@ def register(app: typer.Typer) -> None:
 
 
 def screen(
-    molecules: Annotated[Path, typer.Argument(help="CSV: smiles (or name), optional name, logp, pka_acid, pka_base, fu_brain.")],
+    molecules: Annotated[
+        Path, typer.Argument(help="CSV or Parquet: smiles or name; optional logp, pka_acid, pka_base, fu_brain.")
+    ],
     out: options.Out = Path("screen"),
     dose: Annotated[str, typer.Option(help="Free concentration in plasma, or a dose with --plasma-of.")] = "1 uM constant",
     plasma_of: Annotated[str, typer.Option(help="Library compound that lends its plasma kinetics to every molecule.")] = "",
     duration: Annotated[str, typer.Option(help="Length of the simulation.")] = "4 h",
     species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
     fu_brain: Annotated[float, typer.Option(help="Unbound fraction in brain where a row gives none.", min=1e-4, max=1.0)] = 1.0,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet as well.")] = False,
     workers: chunked.Workers = 1,
     dask: chunked.Dask = "",
     shard: chunked.Shard = "1/1",
@@ -64,7 +77,7 @@ def screen(
         from krogh.io.provenance import write_run_record
         from krogh.report.screen import write_screen
 
-        ranked, rejected = write_screen(out, store.load, len(chunks), driver)
+        ranked, rejected = write_screen(out, store.load, len(chunks), driver, parquet=parquet)
         with output_errors(out.name):
             write_run_record(
                 out, command=options.started_with.get(), config=plan["settings"], inputs=[molecules], started=started
@@ -78,7 +91,18 @@ def _plan(settings: Any, rows: int, digest: str) -> dict[str, Any]:
 
     from krogh import __version__
 
-    return {"krogh": __version__, "input_sha256": digest, "rows": rows, "chunk_rows": _ROWS, "settings": asdict(settings)}
+    return {
+        "krogh": __version__,
+        "input_sha256": digest,
+        "rows": rows,
+        "format": 2,
+        "chunk_rows": _ROWS,
+        "settings": asdict(settings),
+    }
+
+
+def _interval(r: dict[str, Any]) -> str:
+    return f"{r['kp_uu_low_90']:.2g} to {r['kp_uu_high_90']:.2g}" if r["kp_uu_low_90"] is not None else "-"
 
 
 def _report(
@@ -92,7 +116,7 @@ def _report(
     if not quiet:
         print_columns(_COLUMNS, [
             [str(r["rank"]), str(r["row"]), r["name"], f"{r['permeability_intrinsic_m_s']:.2g}",
-             f"{r['permeability_low_90_m_s']:.1g} to {r['permeability_high_90_m_s']:.1g}", f"{r['kp_uu']:.2g}",
+             f"{r['permeability_low_90_m_s']:.1g} to {r['permeability_high_90_m_s']:.1g}", f"{r['kp_uu']:.2g}", _interval(r),
              f"{r['time_to_half_of_peak_min']:.2g}", r["regime"]] for r in ranked[:10]
         ])  # fmt: skip
         typer.echo("")

@@ -46,22 +46,33 @@ class Dataset:
         Geometry of every image.
     common : dict
         Entries that every sidecar holds (estimator, protocol hash, ...).
+    entities : str
+        What else tells this scan from others of the subject, e.g. ``ses-02_run-1``; a session gets its folder.
     """
 
     folder: Path
     subject: str
     header: Any
     common: Mapping[str, Any] = field(default_factory=dict)
+    entities: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-zA-Z]{1,64}", self.subject):
             raise InputError("subject", got=repr(self.subject), expected="letters and digits, e.g. 01")
+        if not re.fullmatch(r"([0-9a-zA-Z]{1,32}-[0-9a-zA-Z]{1,64}(_(?!$)|$))*", self.entities):
+            raise InputError("entities", got=repr(self.entities), expected="BIDS entities, e.g. ses-02_run-1")
         self.place.mkdir(parents=True, exist_ok=True)
 
     @property
     def place(self) -> Path:
         """Return the folder of the diffusion files."""
-        return self.folder / f"sub-{self.subject}" / "dwi"
+        session = re.match(r"ses-[0-9a-zA-Z]+", self.entities)
+        return self.folder / f"sub-{self.subject}" / (session[0] if session else "") / "dwi"
+
+    @property
+    def prefix(self) -> str:
+        """Return what every file name starts with."""
+        return f"sub-{self.subject}" + (f"_{self.entities}" if self.entities else "")
 
     def describe(self, name: str, text: str) -> None:
         """Write ``dataset_description.json``, ``README.md`` and ``.bidsignore``."""
@@ -82,8 +93,8 @@ class Dataset:
     def write(
         self, entities: str, values: NDArray[Any], sidecar: Mapping[str, Any], *, dtype: str = "f4", description: str = ""
     ) -> Path:
-        """Write ``sub-<subject>_<entities>.nii.gz`` and its JSON; return the path of the image."""
-        path = self.place / f"sub-{self.subject}_{entities}.nii.gz"
+        """Write ``sub-<subject>[_<entities of the scan>]_<entities>.nii.gz`` and its JSON; return the path of the image."""
+        path = self.place / f"{self.prefix}_{entities}.nii.gz"
         write_map(path, values, self.header, description=description, dtype=dtype)
         write_json(self.sidecar_path(path), {**self.common, **sidecar})
         return path

@@ -66,7 +66,7 @@ def read_region_names(labels: Path) -> dict[int, str]:
 
 def write_fit(
     folder: Path, result: FexiMaps, image: Image, protocol: Protocol, mask: NDArray[np.bool_], *,
-    subject: str, sources: Mapping[str, str],
+    subject: str, sources: Mapping[str, str], entities: str = "",
 ) -> list[Path]:  # fmt: skip
     """Write maps with sidecars, mask, regions and protocol into `folder`; return the files.
 
@@ -78,17 +78,19 @@ def write_fit(
         The scan, for the geometry.
     subject : str
         BIDS label.
+    entities : str
+        Session, run and the like of the scan; see :class:`krogh.io.bids.Dataset`.
     sources : mapping of str to str
         Role to file name of the inputs.
     """
-    data = Dataset(folder, subject, image.header, _common(result, protocol, sources))
+    data = Dataset(folder, subject, image.header, _common(result, protocol, sources), entities)
     data.describe("FEXI maps by krogh", _readme(result))
     files = []
     for m in result.maps.values():
         formula = {"Formula": m.formula} if m.formula else {}
         files.append(data.write_parameter(m.name, m.values, {"Description": m.words, "Units": m.units, **formula}))
     files.append(data.write("desc-brain_mask", mask, {"Type": "Brain", "Description": "voxels that were fitted"}, dtype="u1"))
-    table = data.place / f"sub-{subject}_desc-used_fexi.tsv"
+    table = data.place / f"{data.prefix}_desc-used_fexi.tsv"
     write_protocol(table, protocol)
     rows = list(iter_rows(result.regions))
     write_tsv(folder / "regions.tsv", rows)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from krogh.errors import InputError
+from krogh.io.parquet_file import read_parquet_text
 from krogh.io.text_file import read_text_file
 from krogh.runs.screen import Entry
 
 __all__ = ["names_molecules", "read_molecules"]
 
 _LARGEST_BYTES = 200_000_000
+_PARQUET = (".parquet", ".pq")
 _MOLECULE = ("smiles", "molecule", "structure", "compound", "name")
 _NAME = ("name", "id", "compound", "title")
 _SMILES_FILES = (".smi", ".smiles")
@@ -34,7 +37,7 @@ def _pick(header: dict[str, int], names: tuple[str, ...]) -> int | None:
 
 
 def read_molecules(path: Path) -> list[Entry]:
-    """Return the rows of a CSV in their order, numbered from 1.
+    """Return the rows of a CSV or a Parquet table in their order, numbered from 1.
 
     The header names the columns: ``smiles`` (or ``molecule``, ``name``: a SMILES or a name of the library), and where known
     ``name``, ``logp``, ``pka_acid``, ``pka_base`` (several with ;), ``fu_brain``. Other columns are ignored. A file that ends in
@@ -45,25 +48,34 @@ def read_molecules(path: Path) -> list[Entry]:
     InputError
         If the file is unreadable, empty, or its header names no molecule.
     """
+    if path.suffix.lower() in _PARQUET:
+        names, rows = read_parquet_text(path, largest=_LARGEST_BYTES)
+        return _some(path, _entries(path, names, rows))
     text = read_text_file(path, largest=_LARGEST_BYTES, what="a CSV of molecules").replace("\0", "\ufffd")
     if path.suffix.lower() in _SMILES_FILES:
         return _lines(path.name, text)
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        first = next(reader, [])
-        header = {cell.strip().lower(): i for i, cell in reversed(list(enumerate(first)))}
-        place = _pick(header, _MOLECULE)
-        if place is None:
-            raise InputError(path.name, got=f"a header without molecules ({', '.join(first)[:60] or 'empty'})",
-                             expected="a column smiles, molecule or name")  # fmt: skip
-        columns = {k: _pick(header, names) for k, names in _NUMBERS.items()}
-        columns["name"] = _pick(header, _NAME)
-        entries = [_entry(i, cells, len(first), place, columns) for i, cells in enumerate(reader, 1)]
+        return _some(path, _entries(path, next(reader, []), reader))
     except csv.Error as error:
         raise InputError(f"{path.name}, line {reader.line_num}", got=str(error), expected="a CSV") from None
+
+
+def _some(path: Path, entries: list[Entry]) -> list[Entry]:
     if not entries:
         raise InputError(path.name, got="no rows", expected="one molecule a line below the header")
     return entries
+
+
+def _entries(path: Path, first: list[str], rows: Iterable[list[str]]) -> list[Entry]:
+    header = {cell.strip().lower(): i for i, cell in reversed(list(enumerate(first)))}
+    place = _pick(header, _MOLECULE)
+    if place is None:
+        raise InputError(path.name, got=f"a header without molecules ({', '.join(first)[:60] or 'empty'})",
+                         expected="a column smiles, molecule or name")  # fmt: skip
+    columns = {k: _pick(header, names) for k, names in _NUMBERS.items()}
+    columns["name"] = _pick(header, _NAME)
+    return [_entry(i, cells, len(first), place, columns) for i, cells in enumerate(rows, 1)]
 
 
 def _lines(name: str, text: str) -> list[Entry]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from krogh.io.chunk_folder import write_whole
+from krogh.io.parquet_file import parquet_bytes
+from krogh.io.provenance import DISCLAIMER
 from krogh.report.standalone import png_address, render_page
 
 __all__ = ["COLUMNS", "rank_records", "write_screen"]
@@ -19,14 +21,17 @@ _MOST_REJECTS = 200
 COLUMNS = (
     "row", "rank", "name", "molecule", "smiles", "permeability_intrinsic_m_s", "permeability_low_90_m_s",
     "permeability_high_90_m_s", "inside_domain", "outside_because", "permeability_at_ph_7_4_m_s", "regime", "kp_uu",
-    "auc_interstitium_uM_min", "auc_neuron_uM_min", "cmax_interstitium_uM", "tmax_min", "time_to_half_of_peak_min",
+    "kp_uu_low_90", "kp_uu_high_90", "auc_interstitium_uM_min", "auc_interstitium_uM_min_low_90",
+    "auc_interstitium_uM_min_high_90", "auc_neuron_uM_min", "cmax_interstitium_uM", "tmax_min", "time_to_half_of_peak_min",
+    "time_to_half_of_peak_min_low_90", "time_to_half_of_peak_min_high_90",
     "probability_bbb_plus", "log_bb", "log_bb_low_90", "log_bb_high_90", "molar_mass_g_mol", "logp", "logp_basis", "tpsa_A2",
     "hbd", "hba", "rotatable_bonds", "assumed", "notes",
 )  # fmt: skip
 _REJECT_COLUMNS = ("row", "name", "molecule", "reason")
 _SHOWN = {
     "rank": "rank", "row": "row", "name": "name", "permeability_intrinsic_m_s": "P [m/s]", "permeability_low_90_m_s": "90 % from",
-    "permeability_high_90_m_s": "to", "kp_uu": "Kp,uu", "auc_interstitium_uM_min": "AUC interstitium [µM min]",
+    "permeability_high_90_m_s": "to", "kp_uu": "Kp,uu", "kp_uu_low_90": "90 % from", "kp_uu_high_90": "to",
+    "auc_interstitium_uM_min": "AUC interstitium [µM min]",
     "tmax_min": "tmax [min]", "time_to_half_of_peak_min": "half of peak [min]", "regime": "regime",
     "probability_bbb_plus": "chance BBB+", "outside_because": "outside of domain", "assumed": "assumed",
 }  # fmt: skip
@@ -60,7 +65,9 @@ def _harmless(value: Any) -> Any:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value
 
 
-def write_screen(out: Path, load: Callable[[int], Any], chunks: int, driver: str) -> tuple[list[dict[str, Any]], int]:
+def write_screen(
+    out: Path, load: Callable[[int], Any], chunks: int, driver: str, *, parquet: bool = False
+) -> tuple[list[dict[str, Any]], int]:
     """Write ``screen.csv``, ``rejects.csv``, ``screen.png`` and ``screen.html``, each whole; return (best first, rejected).
 
     Parameters
@@ -73,6 +80,8 @@ def write_screen(out: Path, load: Callable[[int], Any], chunks: int, driver: str
         Number of chunks.
     driver : str
         What the plasma does, in words.
+    parquet : bool
+        Write ``screen.parquet`` and ``rejects.parquet`` as well, with full digits.
     """
     from krogh.plots.screen import draw_screen
 
@@ -82,6 +91,10 @@ def write_screen(out: Path, load: Callable[[int], Any], chunks: int, driver: str
     ranked = rank_records(done)
     write_whole(out / "screen.csv", _table(COLUMNS, done))
     write_whole(out / "rejects.csv", _table(_REJECT_COLUMNS, rejects))
+    if parquet:
+        about = {"notice": DISCLAIMER, "plasma": driver}
+        write_whole(out / "screen.parquet", parquet_bytes(COLUMNS, done, about))
+        write_whole(out / "rejects.parquet", parquet_bytes(_REJECT_COLUMNS, rejects, about))
     picture = None
     if done:
         figure = draw_screen(done, driver)

@@ -20,13 +20,18 @@ from krogh.compounds.compound import Value
 from krogh.compounds.predict.penetration import predict_penetration
 from krogh.compounds.predict.permeability import predict_intrinsic
 from krogh.compounds.predict.summary import Molecule, read_molecule
+from krogh.compounds.ranges import with_numbers
 from krogh.errors import InputError, KroghError
 from krogh.runs.batch import BatchResult, simulate_batch
 from krogh.runs.metrics import transport_regime, uptake_permeability
 
-__all__ = ["Entry", "ScreenChunk", "ScreenSettings", "screen_chunk"]
+__all__ = ["INTERVALS", "Entry", "ScreenChunk", "ScreenSettings", "screen_chunk"]
 
+#: Results that get the 90 % interval which comes from that of the permeability.
+INTERVALS = ("kp_uu", "auc_interstitium_uM_min", "time_to_half_of_peak_min")
 
+_TOGETHER = 64  # problems that share their steps: on so few cells, what a step costs by itself counts most
+_SPAN_RTOL = 3e-3  # an interval of decades needs no more; areas are far better than single values
 _LONGEST_S = 30 * 86400.0
 
 
@@ -158,7 +163,7 @@ def _predict(ready: Sequence[_Ready], settings: ScreenSettings) -> list[dict[str
     penetration = predict_penetration([r.molecule.structure for r in ready])
     physiology, state = get_physiology(settings.species), BarrierState()
     records: list[dict[str, Any]] = []
-    members, rows = [], []
+    members, others, rows = [], [], []
     for r, p, b in zip(ready, permeability, penetration, strict=True):
         held = p.permeability
         d = r.molecule.descriptors
@@ -174,18 +179,43 @@ def _predict(ready: Sequence[_Ready], settings: ScreenSettings) -> list[dict[str
             "log_bb_high_90": b.log_bb_high, "assumed": "; ".join(r.assumed), "notes": "; ".join(d.notes),
         }  # fmt: skip
         try:
-            members.append(prepare(_compound(r, held, settings), physiology, state, method=held.method))
+            whole = _compound(r, held, settings)
+            nodes = [prepare(c, physiology, state, method=held.method) for c in (whole, *_others(whole, held.p_m_s))]
+            members.append(nodes[0])
+            others += nodes[1:]
             rows.append(len(records))
             records.append(record)
         except KroghError as error:
             records.append(_reject(r.entry, error))
     terms = settings.check()
-    for place, result in zip(rows, _simulate(members, terms, settings), strict=True):
+    results, spread = _simulate(members, terms, settings), _simulate(others, terms, settings, rtol=_SPAN_RTOL)
+    for i, (place, result) in enumerate(zip(rows, results, strict=True)):
         if isinstance(result, KroghError):
             records[place] = {k: records[place][k] for k in ("row", "name", "molecule")} | {"reason": str(result)}
         else:
-            records[place] |= result
+            records[place] |= dict(result) | _intervals(result, spread[4 * i : 4 * i + 4])
     return records
+
+
+def _others(compound: Compound, p: Value) -> list[Compound]:
+    """Return the compound at the ends of its permeability's interval and half-way to them, in the logarithm."""
+    assert p.low is not None
+    assert p.high is not None
+    nodes = (p.low, math.sqrt(p.low * p.value), math.sqrt(p.value * p.high), p.high)
+    return [with_numbers(compound, {("permeabilities", 0, "p_m_s"): node}) for node in nodes]
+
+
+def _intervals(result: Mapping[str, Any], others: Sequence[Mapping[str, Any] | KroghError]) -> dict[str, float | None]:
+    """Return the span of each result over the permeability's 90 % interval; blank where a part of it cannot be simulated.
+
+    The values over an interval that holds 90 % hold at least 90 % of what comes out, whether or not that rises all the way.
+    """
+    found: dict[str, float | None] = {}
+    for key in INTERVALS:
+        values = [result[key], *(e[key] for e in others if not isinstance(e, KroghError))]
+        whole = len(values) == 1 + len(others)
+        found[f"{key}_low_90"], found[f"{key}_high_90"] = (min(values), max(values)) if whole else (None, None)
+    return found
 
 
 def _compound(r: _Ready, held: Any, settings: ScreenSettings) -> Compound:
@@ -204,14 +234,17 @@ def _compound(r: _Ready, held: Any, settings: ScreenSettings) -> Compound:
     return with_values(compound, values) if values else compound
 
 
-def _simulate(members: Sequence[Member], terms: Terms, settings: ScreenSettings) -> list[Mapping[str, Any] | KroghError]:
+def _simulate(
+    members: Sequence[Member], terms: Terms, settings: ScreenSettings, rtol: float = 1e-4
+) -> list[Mapping[str, Any] | KroghError]:
     """Return the exposure of each; where a batch cannot be solved, each is tried alone: one does not take the rest along."""
     if not members:
         return []
 
     def run(some: Sequence[Member]) -> BatchResult:
         blood = stack([[terms] for _ in some])
-        return simulate_batch(some, blood, settings.duration_s, times_s=_times(settings.duration_s), cells=settings.cells)
+        times = _times(settings.duration_s)
+        return simulate_batch(some, blood, settings.duration_s, times_s=times, cells=settings.cells, rtol=rtol, chunk=_TOGETHER)
 
     try:
         together = run(members)

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from krogh.errors import ConvergenceError, InputError
 from krogh.transport.march import BloodSource, March
 from krogh.transport.operator import Operator
+from krogh.transport.stages import Start, Step, run_stages
 from krogh.transport.steppers import STEPPERS, Tableau
 from krogh.transport.steppers.explicit import explicit_march
 from krogh.transport.system import System, as_system, return_to_neighbours
 
 __all__ = ["integrate"]
 
-#: F and the ledger rates at the start of a step.
-_Start = tuple[np.ndarray, np.ndarray]
 Observer = Callable[[float, np.ndarray, np.ndarray], None]
+#: Called with (t, h, stages, whether it starts afresh after a dose, whether it ends on one) for every accepted step.
+Recorder = Callable[[float, float, Step, bool, bool], None]
 
 
 def integrate(
@@ -38,6 +38,7 @@ def integrate(
     reduce: Callable[[np.ndarray], np.ndarray] | None = None,
     observe: Observer | None = None,
     progress: Callable[[float], None] | None = None,
+    record: Recorder | None = None,
 ) -> March:
     """March from 0 to `t_end_s`.
 
@@ -63,6 +64,8 @@ def integrate(
         Called with (t, u, slope) at every recorded time, for results that are too large to be kept.
     progress : callable, optional
         Called with the share of the time done, 0..1.
+    record : callable, optional
+        Called with the stages of every accepted step of an implicit method; the adjoint keeps them.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def integrate(
         )
     if step_s is not None and not (math.isfinite(step_s) and step_s > 0):
         raise InputError("step", got=f"{step_s} s", expected="a finite time > 0 s")
-    return _Marcher(system, blood, table, rtol, step_s, reduce or (lambda u: u), observe, progress).run(start, t_end_s)
+    return _Marcher(system, blood, table, rtol, step_s, reduce or (lambda u: u), observe, progress, record).run(start, t_end_s)
 
 
 class _Marcher:
@@ -105,8 +108,9 @@ class _Marcher:
         reduce: Callable[[np.ndarray], np.ndarray],
         observe: Observer | None,
         progress: Callable[[float], None] | None,
+        record: Recorder | None,
     ) -> None:
-        self.system, self.blood, self.table = system, blood, table
+        self.system, self.blood, self.table, self.record = system, blood, table, record
         self.rtol, self.fixed, self.reduce, self.observe, self.progress = rtol, step_s, reduce, observe, progress
         self.capacity = system.capacity
         self.cells = self.capacity > 0
@@ -117,31 +121,7 @@ class _Marcher:
 
     # -- one step --------------------------------------------------------------------------------------------------------------
 
-    def _stages(self, t: float, h: float, u: np.ndarray, first: _Start, at_event: bool) -> _Step | None:
-        """Return the stages of one step, or None where Newton did not converge."""
-        a, c = self.table.a, self.table.c
-        states, rates, flows, bloods = [u], [first[0]], [first[1]], [self.blood.free(t)]
-        base = self.capacity * u
-        for i in range(1, len(c)):
-            r = base.copy()
-            for j in range(i):
-                if a[i, j] != 0:
-                    r += (h * a[i, j]) * rates[j]
-            gh = h * a[i, i]
-            last = c[i] == 1
-            blood = self.blood.free(t + c[i] * h, left=bool(at_event and last))
-            result = self.system.stage(gh, r, states[-1], blood)
-            self.out.stats.solves += 1
-            self.out.stats.iterations += result.iterations
-            if not result.converged:
-                return None
-            states.append(result.u)
-            rates.append((self.capacity * result.u - r) / gh)
-            flows.append(result.flows)
-            bloods.append(blood)
-        return _Step(states, rates, flows, bloods, states[-1], (rates[-1], flows[-1]))
-
-    def _error(self, step: _Step, h: float) -> float:
+    def _error(self, step: Step, h: float) -> float:
         """Return the error estimate over the tolerance, worst problem of the batch."""
         assert self.table.b_error is not None
         weights = self.table.b - self.table.b_error
@@ -156,7 +136,7 @@ class _Marcher:
         ratio = np.where(self.cells, e / tolerance, 0.0)
         return float(np.sqrt((ratio**2).sum(-1) / self.cells.sum(-1)).max())
 
-    def _positive(self, step: _Step) -> bool:
+    def _positive(self, step: Step) -> bool:
         """Return undershoots to the neighbour towards the blood; False where that would exceed the tolerance.
 
         A step that is right to the tolerance may still leave -1e-8 of scale ahead of a front. Moving that much along
@@ -175,9 +155,9 @@ class _Marcher:
         self.out.stats.repaired += 1
         return True
 
-    def _attempt(self, t: float, h: float, u: np.ndarray, first: _Start, at_event: bool) -> tuple[_Step | None, float]:
+    def _attempt(self, t: float, h: float, u: np.ndarray, first: Start, at_event: bool) -> tuple[Step | None, float]:
         """Return a step and its error over the tolerance; accept it where that is <= 1."""
-        step = self._stages(t, h, u, first, at_event)
+        step = run_stages(self.system, self.blood, self.table, t, h, u, first, at_event=at_event, stats=self.out.stats)
         if step is None:
             return None, math.inf
         if self.fixed is not None:
@@ -196,7 +176,7 @@ class _Marcher:
         h = self.fixed or min(1e-3, 1e-6 * t_end)
         ledger = np.zeros((*u.shape[:2], self.signs.size))
         auc = np.zeros_like(u)
-        start = self.system.start(u, self.blood.free(0.0))
+        start, fresh = self.system.start(u, self.blood.free(0.0)), True
         self._record(t, u, start[0], ledger)
         while index < len(events):
             stop = events[index]
@@ -212,6 +192,9 @@ class _Marcher:
                 self._check_step(h, t, t_end, step)
                 continue
             self._account(step, dt, ledger, auc, u)
+            if self.record is not None:
+                self.record(t, dt, step, fresh, hit)
+            fresh = False
             u, t = step.landed, (stop if hit else t + dt)
             self.scale = np.maximum(self.scale, np.maximum(np.abs(u).max(-1), np.abs(step.bloods[-1]))[..., None])
             start = step.start
@@ -219,7 +202,7 @@ class _Marcher:
                 index += 1
                 if index < len(events):  # a dose: everything restarts from its right limit
                     u = self.system.consistent(u, self.blood.free(t))
-                    start = self.system.start(u, self.blood.free(t))
+                    start, fresh = self.system.start(u, self.blood.free(t)), True
             self._record(t, u, start[0], ledger)
             if self.fixed is None:
                 h, previous = self._next(dt, error, previous, restart=hit)
@@ -241,14 +224,14 @@ class _Marcher:
             h = min(h, 1e-2)
         return 2.0 ** (math.floor(2 * math.log2(h)) / 2), error
 
-    def _check_step(self, h: float, t: float, t_end: float, step: _Step | None) -> None:
+    def _check_step(self, h: float, t: float, t_end: float, step: Step | None) -> None:
         if self.fixed is not None:
             raise ConvergenceError("step", got=f"no solution at t = {t:.6g} s with the fixed step", hint="use a smaller --step")
         if h < 1e-14 * t_end:
             what = "Newton's method does not converge" if step is None else "the error stays above the tolerance"
             raise ConvergenceError("time stepping", got=f"{what} at t = {t:.6g} s", hint="check the kinetics, or raise --rtol")
 
-    def _account(self, step: _Step, h: float, ledger: np.ndarray, auc: np.ndarray, u_old: np.ndarray) -> None:
+    def _account(self, step: Step, h: float, ledger: np.ndarray, auc: np.ndarray, u_old: np.ndarray) -> None:
         """Add the step to the ledger and the AUC, and note how well mass was kept."""
         change = np.zeros_like(ledger)
         for w, u, flows in zip(self.table.b, step.states, step.flows, strict=True):
@@ -276,15 +259,3 @@ class _Marcher:
         self.out.ledger.append(ledger.copy())
         if self.observe is not None:
             self.observe(t, u, slope)
-
-
-@dataclass(slots=True)
-class _Step:
-    """Stages of one step; it lands on the last one, unless undershoots were returned."""
-
-    states: list[np.ndarray]
-    rates: list[np.ndarray]
-    flows: list[np.ndarray]
-    bloods: list[np.ndarray]
-    landed: np.ndarray
-    start: _Start

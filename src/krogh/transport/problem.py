@@ -18,6 +18,7 @@ from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
 from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.system import GraphSystem
 
 __all__ = ["Problem", "Solution", "hermite", "solve"]
 
@@ -60,6 +61,16 @@ class Problem:
         if self.capillary is None:
             return path_graph(self.barrier, self.mesh)
         return cylinder_graph(self.barrier, self.mesh, self.capillary, self.cells_along, self.fu_plasma)
+
+    def system(self, tolerance: float = 1e-7) -> GraphSystem:
+        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
+        return GraphSystem(Operator(self.graph()))
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled problem consists of, for gradients."""
+        from krogh.transport.adjoint.graph import graph_coefficients
+
+        return graph_coefficients(self.graph())
 
 
 @dataclass(frozen=True)

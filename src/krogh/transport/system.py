@@ -7,7 +7,7 @@ and how an implicit stage is solved is the system's own business.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from krogh.transport.linear import SOLVERS
 from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.steppers.stability import stability_limit_s
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 __all__ = ["GraphSystem", "Stage", "System", "as_system"]
 
@@ -86,6 +89,10 @@ class System(Protocol):
         """Return the largest stable step of forward Euler [s]."""
         ...
 
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F, for gradients."""
+        ...
+
 
 class GraphSystem:
     """Serve a :class:`~krogh.transport.operator.Operator`: slab, cylinder, network."""
@@ -123,6 +130,12 @@ class GraphSystem:
     def stability_limit_s(self) -> float:
         """Return the limit by Gershgorin's theorem."""
         return stability_limit_s(self.operator)
+
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F."""
+        from krogh.transport.adjoint.graph import GraphAdjoint
+
+        return GraphAdjoint(self.operator)
 
 
 def as_system(problem: Any) -> System:

@@ -33,7 +33,7 @@ __all__ = ["CURVES", "ROWS", "Base", "EnsembleChunk", "base_of", "curve_times", 
 ROWS = 64
 #: Curves that are kept of each sample and compound.
 CURVES = ("plasma_free", "interstitium", "neuron")
-_TOGETHER = 16  # problems that share their steps: as in krogh.runs.batch
+_TOGETHER = 64  # problems that share their steps
 _OUTPUTS = ("kp_uu", "auc_interstitium_uM_min", "cmax_interstitium_uM", "tmax_min", "auc_neuron_uM_min")
 _SI_TO_UM_MIN = 1e3 / 60
 

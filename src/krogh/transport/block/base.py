@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from krogh.transport.block.flows import Flows
 from krogh.transport.block.laws import Laws, LawValues
 from krogh.transport.block.model import BlockModel
 from krogh.transport.system import Stage
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 __all__ = ["BlockBase", "Known"]
 
@@ -63,6 +67,10 @@ class BlockBase(ABC):
     @abstractmethod
     def refresh(self) -> None:
         """Forget whatever is kept between stages."""
+
+    @abstractmethod
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F, for gradients."""
 
     @cached_property
     def parent(self) -> np.ndarray:

@@ -61,6 +61,19 @@ class Flows:
             self.add_laws(out, s, gh, flux)
         return out
 
+    def diffuse(self, u: np.ndarray) -> np.ndarray:
+        """Return the linear flows (S, plane, F) of the x cells alone, blood and membranes at zero; a symmetric operator."""
+        model = self.model
+        nx, ny, nz = model.grid
+        out = np.zeros_like(u)
+        for s in range(u.shape[0]):
+            cells = u[s, :nx].reshape(nx, ny, nz)
+            bulk(
+                cells, cells, False, 1.0, model.mass[s], model.link[s], model.lateral[s], model.loss[s], model.inflow[s], 0.0,
+                model.y.width_m, model.z.width_m, model.y.link_1_m, model.z.link_1_m, out[s, :nx].reshape(nx, ny, nz),
+            )  # fmt: skip
+        return out
+
     def add_laws(self, out: np.ndarray, s: int, gh: float, flux: np.ndarray) -> None:
         """Add gh times what the membranes carry of species `s` to the cells behind their ports."""
         for k, law in enumerate(self.model.laws):
@@ -159,7 +172,8 @@ class Flows:
         own = [slope for slope, term in zip(slopes, self.model.reactions, strict=True) if term.leaf == leaf]
         return sum(own) if own else 0.0
 
-    def _leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+    def leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+        """Return the per-area pivots (S, n) of a leaf."""
         leaf = self.model.leaves[i]
         return leaf.mass + gh * (leaf.exchange / leaf.trapping[:, None] + self._added(i, slopes))
 
@@ -172,7 +186,7 @@ class Flows:
                 out[:, term.start : term.stop] += gh * slope
         for i, leaf in enumerate(model.leaves):
             g = gh * leaf.exchange
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             # g - g (g/trapping) / pivot, without cancellation
             rest = leaf.mass + gh * (self._added(i, slopes) + np.zeros_like(leaf.mass))
             out[:, leaf.start : leaf.stop] += g * rest / pivot
@@ -184,7 +198,7 @@ class Flows:
             return residual[:, : self.model.grid[0]]
         right = residual[:, : self.model.grid[0]].copy()
         for i, leaf in enumerate(self.model.leaves):
-            share = gh * leaf.exchange / leaf.trapping[:, None] / self._leaf_pivot(i, gh, slopes)
+            share = gh * leaf.exchange / leaf.trapping[:, None] / self.leaf_pivot(i, gh, slopes)
             right[:, leaf.start : leaf.stop] += share[:, :, None] * residual[:, self.planes(i)]
         return right
 
@@ -194,7 +208,7 @@ class Flows:
             return cells
         parts = [cells]
         for i, leaf in enumerate(self.model.leaves):
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             change = residual[:, self.planes(i)] / self.area
             change += (gh * leaf.exchange)[:, :, None] * cells[:, leaf.start : leaf.stop]
             parts.append(change / pivot[:, :, None])
@@ -236,7 +250,7 @@ class Flows:
         """Return the uniform change of every plane (S, plane) from that of the cells (S, nx)."""
         parts = [lift]
         for i, leaf in enumerate(self.model.leaves):
-            pivot = self._leaf_pivot(i, gh, slopes)
+            pivot = self.leaf_pivot(i, gh, slopes)
             parts.append((defect[:, self.planes(i)] / area + gh * leaf.exchange * lift[:, leaf.start : leaf.stop]) / pivot)
         return np.concatenate(parts, axis=1)
 

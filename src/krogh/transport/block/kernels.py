@@ -13,6 +13,7 @@ __all__ = [
     "eliminate",
     "factor",
     "plane_sums",
+    "pull_bulk",
     "substitute",
     "uptake_slope",
     "window_solve",
@@ -124,6 +125,28 @@ def plane_sums(u, weight) -> np.ndarray:  # type: ignore[no-untyped-def]
             total += u[i, f] * weight[f]
         out[i] = total
     return out
+
+
+@njit(cache=True, nogil=True)
+def pull_bulk(u, w, dy, dz, ty, tz, between, link, lateral, both, sums) -> None:  # type: ignore[no-untyped-def]
+    """Add up what links and lateral conductances get from weights `w` of the balances, and the area sums of ``w u`` and ``w``."""
+    nx, ny, nz = u.shape
+    for i in range(nx):
+        along = across = product = total = 0.0
+        for j in range(ny):
+            for k in range(nz):
+                a = dy[j] * dz[k]
+                product += a * w[i, j, k] * u[i, j, k]
+                total += a * w[i, j, k]
+                if not between:
+                    continue
+                if i < nx - 1:
+                    along += a * (w[i + 1, j, k] - w[i, j, k]) * (u[i, j, k] - u[i + 1, j, k])
+                if j < ny - 1:
+                    across += dz[k] * ty[j + 1] * (w[i, j + 1, k] - w[i, j, k]) * (u[i, j, k] - u[i, j + 1, k])
+                if k < nz - 1:
+                    across += dy[j] * tz[k + 1] * (w[i, j, k + 1] - w[i, j, k]) * (u[i, j, k] - u[i, j, k + 1])
+        link[i], lateral[i], both[i], sums[i] = along, across, product, total
 
 
 @njit(cache=True, nogil=True, fastmath=True)

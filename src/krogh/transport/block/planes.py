@@ -134,7 +134,7 @@ class Planes:
     def _ports(self, change: np.ndarray, flux: np.ndarray) -> np.ndarray:
         return change + self.laws.half * np.tensordot(self.laws.sides, flux, axes=1)
 
-    def _preconditioner(self, values: LawValues) -> np.ndarray:
+    def preconditioner(self, values: LawValues) -> np.ndarray:
         """Return the inverse (K S, K S, F) of Newton's matrix with the mean answer of all modes in place of H."""
         laws, ref = self.laws, self.reference
         k, s = laws.count, ref.head.shape[1]
@@ -190,7 +190,7 @@ class Planes:
     def _linear(self, values: LawValues, right: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
         """Solve for the fluxes v whose own laws exceed them by -`right`: one Newton system."""
         shape = right.shape
-        inverse = self._preconditioner(values)
+        inverse = self.preconditioner(values)
 
         def apply(x: np.ndarray) -> np.ndarray:
             v = x.reshape(shape)

@@ -102,11 +102,18 @@ class BlockProblem:
 
     def system(self, tolerance: float) -> BlockBase:
         """Return what solves it: directly where the tissue is layered, by multigrid where it is not."""
-        if self.tissue is None:
-            return BlockSystem(self.model(), tolerance=tolerance)
-        if self.tissue.uniform:
-            return BlockSystem(layered(self.model(), self.tissue), tolerance=tolerance)
+        if self.tissue is None or self.tissue.uniform:
+            return BlockSystem(self._layered(), tolerance=tolerance)
         return UnevenSystem(self.model(), self.tissue, tolerance=tolerance)
+
+    def _layered(self) -> BlockModel:
+        return self.model() if self.tissue is None else layered(self.model(), self.tissue)
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled block consists of, for gradients."""
+        from krogh.transport.block.adjoint import block_coefficients
+
+        return block_coefficients(self._layered())
 
     @property
     def unknowns(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from krogh.transport.block.model import BlockModel
 from krogh.transport.block.modes import Modes
 from krogh.transport.block.planes import PlaneResult, Planes, Reference
 from krogh.transport.system import Stage
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 __all__ = ["BlockSystem"]
 
@@ -56,7 +60,7 @@ class BlockSystem(BlockBase):
         flux, right = known.flux, self.planes_of(r)
         iterations = products = 0
         for _ in range(_MOST_PASSES):
-            planes, slopes = self._factor(gh, u)
+            planes, slopes = self.factor(gh, u)
             uptake = self.flows.uptake(u, slopes)
             residual = self.flows.residual(u, right, gh, c, flux, uptake)
             u, flux, values, result = self._pass(planes, slopes, residual, u, flux, c)
@@ -76,7 +80,7 @@ class BlockSystem(BlockBase):
         """Return one linear solve, loose on the membranes."""
         known = self._known if self._known is not None and self._known.u is u else self._fluxes(u, blood[0])
         state = self.planes_of(u)
-        planes, slopes = self._factor(gh, state)
+        planes, slopes = self.factor(gh, state)
         rest = self.planes_of(error).copy()
         right = self.flows.fold_leaves(rest, gh, slopes)
         modes, change = planes.inward(right)
@@ -89,9 +93,15 @@ class BlockSystem(BlockBase):
         self._factors.clear()
         self._known = None
 
+    def adjoint(self) -> AdjointSystem:
+        """Return the transposed derivatives of F."""
+        from krogh.transport.block.adjoint import BlockAdjoint
+
+        return BlockAdjoint(self)
+
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 
-    def _factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
+    def factor(self, gh: float, u: np.ndarray) -> tuple[Planes, list[np.ndarray]]:
         """Return the factors for gh, and the mean slopes of the reactions that are in them."""
         held = self._factors.get(gh)
         if held is None:

@@ -64,7 +64,8 @@ class UnevenFlows(Flows):
 
     # -- linear algebra of leaves ----------------------------------------------------------------------------------------------
 
-    def _leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+    def leaf_pivot(self, i: int, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
+        """Return the per-area pivots (S, n, F) of a leaf."""
         trapping = self.model.leaves[i].trapping[:, None, None]
         return self.uneven.leaf_mass[i] + gh * (self.uneven.leaf_exchange[i] / trapping + self._added(i, slopes))
 
@@ -76,7 +77,7 @@ class UnevenFlows(Flows):
                 out[:, term.start : term.stop] += gh * slope
         for i, leaf in enumerate(self.model.leaves):
             rest = self.uneven.leaf_mass[i] + gh * self._added(i, slopes)
-            out[:, leaf.start : leaf.stop] += gh * self.uneven.leaf_exchange[i] * rest / self._leaf_pivot(i, gh, slopes)
+            out[:, leaf.start : leaf.stop] += gh * self.uneven.leaf_exchange[i] * rest / self.leaf_pivot(i, gh, slopes)
         return out
 
     def fold_leaves(self, residual: np.ndarray, gh: float, slopes: list[np.ndarray]) -> np.ndarray:
@@ -84,7 +85,7 @@ class UnevenFlows(Flows):
         right = residual[:, : self.model.grid[0]]
         for i, leaf in enumerate(self.model.leaves):
             right = right if i else right.copy()
-            share = gh * self.uneven.leaf_exchange[i] / leaf.trapping[:, None, None] / self._leaf_pivot(i, gh, slopes)
+            share = gh * self.uneven.leaf_exchange[i] / leaf.trapping[:, None, None] / self.leaf_pivot(i, gh, slopes)
             right[:, leaf.start : leaf.stop] += share * residual[:, self.planes(i)]
         return right
 
@@ -95,7 +96,7 @@ class UnevenFlows(Flows):
             change = (
                 residual[:, self.planes(i)] / self.area + gh * self.uneven.leaf_exchange[i] * cells[:, leaf.start : leaf.stop]
             )
-            parts.append(change / self._leaf_pivot(i, gh, slopes))
+            parts.append(change / self.leaf_pivot(i, gh, slopes))
         return np.concatenate(parts, axis=1)
 
     # -- sums ------------------------------------------------------------------------------------------------------------------

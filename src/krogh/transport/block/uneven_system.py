@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from krogh.errors import InputError
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Linearised
 from krogh.transport.block.laws import Laws
@@ -15,6 +17,9 @@ from krogh.transport.block.uneven import TissueMaps, spread_maps
 from krogh.transport.block.uneven_flows import UnevenFlows
 from krogh.transport.block.uneven_stage import UnevenMatrix, gains_of
 from krogh.transport.system import Stage
+
+if TYPE_CHECKING:
+    from krogh.transport.adjoint.system import AdjointSystem
 
 __all__ = ["UnevenSystem"]
 
@@ -105,6 +110,14 @@ class UnevenSystem(BlockBase):
     def refresh(self) -> None:
         """Drop what is kept."""
         self._grids, self._known = None, None
+
+    def adjoint(self) -> AdjointSystem:
+        """Refuse: the multigrid path has no transpose yet."""
+        raise InputError(
+            "gradient",
+            got="a block whose tissue differs from cell to cell",
+            expected="layered tissue; maps on the routes are fine",
+        )
 
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 

@@ -124,6 +124,18 @@ class EmbeddedSolver:
 
     def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
         """Return the update (1, S, N)."""
+        # the last digits come from the next Newton step, whose residual is formed from flows
+        goal = 1e-13 * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
+        return self.solve(capacity, gh, u, blood, -residual, tolerance=min(1e-3, max(1e-10, goal)))
+
+    def solve(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, given: np.ndarray, *, tolerance: float,
+        transposed: bool = False,
+    ) -> np.ndarray:  # fmt: skip
+        """Return ``(C + gh L)^-1 given`` (1, S, N), or with the transpose, by the factor that is kept for gh.
+
+        Only the network and the compartments differ in the transpose: diffusion and the spread exchange are symmetric.
+        """
         key = (gh, id(capacity))
         factor = self._factors.get(key)
         if factor is None:
@@ -131,12 +143,15 @@ class EmbeddedSolver:
             if len(self._factors) > self._kept:
                 self._factors.popitem(last=False)
         n, s, touched = self._first, self._graph.shape[1], self._touched
-        right = -residual[0]
+        right = given[0]
         leaves = right[:, n:].reshape(s, 1 + self._leaves, self._cells)
-        folded = leaves[:, 0] + np.einsum("sl,slc->sc", factor.share, leaves[:, 1:])
+        to_cells, to_leaves = factor.share, factor.exchange / factor.pivot
+        if transposed:
+            to_cells, to_leaves = to_leaves, to_cells
+        folded = leaves[:, 0] + np.einsum("sl,slc->sc", to_cells, leaves[:, 1:])
 
         def network(b: np.ndarray) -> np.ndarray:
-            return factor.network.solve(b.reshape(-1)).reshape(s, n)
+            return factor.network.solve(b.reshape(-1), trans="T" if transposed else "N").reshape(s, n)
 
         def joined(cells: np.ndarray) -> np.ndarray:
             return gh * np.stack([j @ c for j, c in zip(self._join, cells, strict=True)])
@@ -156,15 +171,13 @@ class EmbeddedSolver:
         start = self._tissue(factor, folded)
         near = start[:, touched]
         wanted = exchanged(network(right[:, :n] + joined(near)), near).ravel()
-        # the last digits come from the next Newton step, whose residual is formed from flows
-        goal = 1e-13 * float(np.abs(capacity * u).sum()) / max(float(np.abs(right).sum()), 1e-300)
-        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=min(1e-3, max(1e-10, goal)))
+        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance)
         cells = start + spread(source)
-        out = np.empty_like(residual)
+        out = np.empty_like(given)
         out[0, :, :n] = network(right[:, :n] + joined(cells[:, touched]))
         parts = out[0, :, n:].reshape(s, 1 + self._leaves, self._cells)
         parts[:, 0] = cells
-        parts[:, 1:] = (leaves[:, 1:] + factor.exchange[:, :, None] * cells[:, None]) / factor.pivot[:, :, None]
+        parts[:, 1:] = leaves[:, 1:] / factor.pivot[:, :, None] + to_leaves[:, :, None] * cells[:, None]
         out[0, :, n:] = parts.reshape(s, -1)
         return out
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from krogh.barrier.model import Barrier
 from krogh.errors import InputError
+from krogh.transport.graph import Graph
 from krogh.transport.integrate import integrate
 from krogh.transport.march import BloodSource, March
 from krogh.transport.memory import check_memory
@@ -18,6 +19,7 @@ from krogh.transport.network.assemble import Tissue, network_graph
 from krogh.transport.network.vessels import Flow
 from krogh.transport.operator import Operator
 from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.system import GraphSystem
 
 __all__ = ["NetworkProblem", "NetworkSolution", "solve_network"]
 
@@ -56,6 +58,20 @@ class NetworkProblem:
         """Return one cell per layer: results keep the mean of each."""
         layers = self.barrier.layers
         return Mesh(np.array([layer.thickness_m for layer in layers]), np.arange(len(layers)))
+
+    def graph(self) -> Graph:
+        """Return the assembled problem in space."""
+        return network_graph(self.barrier, self.flow, self.tissue, self.fu_plasma)
+
+    def system(self, tolerance: float = 1e-7) -> GraphSystem:
+        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
+        return GraphSystem(Operator(self.graph()))
+
+    def coefficients(self) -> dict[str, np.ndarray]:
+        """Return the arrays that the assembled problem consists of, for gradients."""
+        from krogh.transport.adjoint.graph import graph_coefficients
+
+        return graph_coefficients(self.graph())
 
 
 @dataclass(frozen=True)
@@ -171,7 +187,7 @@ def solve_network(
     shape = problem.blood.free(0.0).shape
     if shape != (1, s):
         raise InputError("blood", got=f"shape {shape}", expected=f"(1, {s}) (problems, species)")
-    operator = Operator(network_graph(problem.barrier, problem.flow, problem.tissue, problem.fu_plasma))
+    operator = Operator(problem.graph())
     frames = _Frames(operator, problem)
     march = integrate(
         operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
