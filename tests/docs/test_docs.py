@@ -22,6 +22,7 @@ RUNNABLE["gradient"] = DOCS / "how-to" / "gradient.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
 RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen", "sensitivity")}
+RUNNABLE |= {name: DOCS / f"{name}.md" for name in ("guide-pharmacology", "guide-mri", "gallery")}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
