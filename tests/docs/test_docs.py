@@ -32,6 +32,7 @@ _FILES = {
     "name,smiles,": "molecules.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
+    "# leak.toml": "leak.toml",
     "# core.toml": "core.toml",
     "node,": "nodes.csv",
     "segment,": "segments.csv",
