@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
+    "infer": ("krogh.result_infer", "infer"),
     "simulate": ("krogh.result", "simulate"),
     "Compound": ("krogh.compounds", "Compound"),
     "sensitivity": ("krogh.uncertainty", "sensitivity"),
@@ -18,7 +19,7 @@ _LAZY = {
     "fexi": ("krogh.fexi", None),
 }
 
-__all__ = ["Compound", "__version__", "compound", "fexi", "sensitivity", "simulate"]
+__all__ = ["Compound", "__version__", "compound", "fexi", "infer", "sensitivity", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -121,7 +121,7 @@ def simulate(
     config = build_config({}, (), {"compounds": list(compounds), **settings})
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
     cases = plan(config, own=own, plasma=plasma, maps=read_maps(config.block),
-                 vessels=find_network(config.network.nodes, config.network.segments))  # fmt: skip
+                 vessels=find_network(config.network))  # fmt: skip
     groups = []
     for case in cases:
         report = None if progress is None else (lambda share, name=case.labels[0]: progress(name, share))

@@ -18,6 +18,7 @@ DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
 RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
+RUNNABLE["infer"] = DOCS / "how-to" / "infer.md"
 RUNNABLE["gradient"] = DOCS / "how-to" / "gradient.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
@@ -30,11 +31,14 @@ _FILES = {
     "time [h],": "curve.csv",
     "z [nm],": "profile.csv",
     "name,smiles,": "molecules.csv",
+    "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
     "# leak.toml": "leak.toml",
     "# core.toml": "core.toml",
+    "node,pressure_Pa": "pressures.csv",
     "node,": "nodes.csv",
+    "1 2 0 20": "vessels.swc",
     "segment,": "segments.csv",
 }  # first words of a block -> the file that the page says it is
 

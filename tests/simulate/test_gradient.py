@@ -41,24 +41,10 @@ def test_of_a_product_in_neurons(capsys):
         (["--medium", "liver"], 3, "error: medium: got 'liver', expected endothelium"),
         (["--product", "dopamine"], 3, "expected morphine"),
         (["--set", "method=explicit"], 3, "expected an implicit one for gradients"),
-        (
-            [
-                "--geometry",
-                "block",
-                "--set",
-                "block.cells_y=2",
-                "--set",
-                "block.cells_z=2",
-                "--set",
-                "block.tissue.diffusivity=1",
-            ],
-            2,
-            "error:",
-        ),
     ],
 )
 def test_errors_are_one_line(extra, code, words, capsys):
-    assert _run(["gradient", "morphine", *_SHORT, *extra]) in (code, 2, 3)
+    assert _run(["gradient", "morphine", *_SHORT, *extra]) == code
     error = capsys.readouterr().err.strip()
     assert words in error
     assert len(error.splitlines()) == 1

@@ -52,3 +52,14 @@ def test_real_drugs_behave():
     mannitol = krogh.simulate("mannitol", cells=64).groups[0].metrics[0]
     assert mannitol.half_time_s > 3600
     assert max(mannitol.routes, key=lambda r: r.share_in).route == "paracellular"
+
+
+def test_what_is_formed_in_neurons_alone_can_start_from_nothing():
+    """Far from the blood a product grows with a power of time: no step has a relative error of it that is small."""
+    settings = {"duration": "1 h", "cells": 40}
+    whole = krogh.simulate("levodopa", **settings).groups[0]
+    alone = krogh.simulate("levodopa", compound={"levodopa": {"AADC.endothelium.rate": "0 1/min"}}, **settings).groups[0]
+    assert alone.metrics[1].auc_neuron == pytest.approx(whole.metrics[1].auc_neuron, rel=0.02)
+    assert 0 < alone.metrics[1].auc_interstitium < whole.metrics[1].auc_interstitium
+    assert alone.metrics[0].kp_uu == pytest.approx(whole.metrics[0].kp_uu, rel=0.01)
+    assert alone.metrics[0].mass_defect_step < 1e-12

@@ -1,6 +1,7 @@
 """Networks: flow is conserved, a straight vessel is the Krogh cylinder, refinement settles, mass is kept."""
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -163,6 +164,25 @@ def test_a_network_without_flow_or_too_thick_is_refused():
         network_graph(_barrier(), thick, Tissue(np.zeros(3), (4, 4, 4), 4e-6), np.ones((1, 1)))
     with pytest.raises(InputError, match="wall"):
         network_graph(Barrier(("drug",), _barrier().layers), thick, Tissue(np.zeros(3), (9, 9, 9), 4e-6), np.ones((1, 1)))
+
+
+def test_the_answer_settles_when_cells_become_smaller_than_a_vessel():
+    # a wall so open that the tissue alone limits: what the spread exchange has to get right
+    barrier = _barrier()
+    barrier = replace(barrier, membranes=tuple(replace(m, routes=(Passive(1e-4),)) for m in barrier.membranes))
+    flow = poiseuille_flow(refine(_branched(), 1e-5))
+    box = Tissue.around(flow.vessels.points_m, 8, margin_m=5e-6)
+    amounts, outlets = [], []
+    for fine in (1, 2, 4):  # cells of 3.1, 1.6 and 0.8 radii, the same box
+        tissue = Tissue(box.origin_m, tuple(n * fine for n in box.shape), box.spacing_m / fine)
+        graph = network_graph(barrier, flow, tissue, np.ones((1, 1)))
+        run = integrate(Operator(graph), ConstantBlood(), 5.0, rtol=1e-2)
+        own = graph.media["interstitium"]
+        amounts.append(float((graph.capacity[0, 0, own] * run.final[0, 0, own]).sum()))
+        outlets.append(float(run.final[0, 0, flow.outlets].mean()))
+    assert abs(amounts[1] / amounts[0] - 1) <= 5e-3
+    assert abs(amounts[2] / amounts[1] - 1) <= 1e-3
+    assert abs(outlets[2] / outlets[1] - 1) <= 1e-3
 
 
 @pytest.mark.data

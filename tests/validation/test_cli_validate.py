@@ -13,7 +13,7 @@ from krogh.io.published import data_folder
 from krogh.report.validation import write_validation
 from krogh.validation import rat
 from krogh.validation.human import human_study
-from krogh.validation.pet import pbr28_study
+from krogh.validation.pet import pbr28_study, verapamil_study
 from krogh.validation.run import STUDIES, run_study
 from krogh.validation.structure import permeability_rows
 from krogh.validation.study import Goal, Row, Study
@@ -68,6 +68,29 @@ def test_one_scan_of_pbr28():
     study = pbr28_study(*one, regions=("whole_brain",))
     assert study.rows[0].fold == pytest.approx(1.0, abs=0.1)
     assert not study.rows[0].scored
+    assert "weighted squares of the reference" in study.rows[0].note
+
+
+def test_our_fit_of_a_far_scan_is_nearer_to_the_data_than_the_reference():
+    """Where K1 differs by more than a tenth, the difference is the reference's: its squares are many times ours."""
+    read = tables()
+    one = [[r for r in read(name) if r["scan"] == "kzcp_2"] for name in ("pet_blood", "pet_tissue", "pet_reference")]
+    study = pbr28_study(*one, regions=("whole_brain",))
+    assert abs(study.rows[0].fold - 1) > 0.1
+    assert float(re.search(r"reference fit ([\d.]+) times", study.rows[0].note)[1]) > 10
+    assert "k3 on a bound" in study.rows[0].note
+
+
+def test_cyclosporin_leaves_a_part_of_pgp_at_work():
+    study = verapamil_study(tables()("endpoints"))
+    before, inhibited, blocked, share = study.rows
+    assert not before.scored  # Vmax was fitted to it
+    assert inhibited.within_sd
+    assert blocked.within_sd
+    assert share.predicted == pytest.approx(100 * (1 - 1 / blocked.predicted))
+    assert share.predicted == pytest.approx(share.observed, abs=5)
+    assert before.predicted < inhibited.predicted < before.predicted * blocked.predicted
+    assert "59 % at work" in inhibited.note
 
 
 def test_text_from_data_is_never_markup(tmp_path):

@@ -31,7 +31,7 @@ def assemble(groups: Sequence[Sequence[Member]], *, radial: bool = False) -> Bar
     Parameters
     ----------
     groups : sequence of groups
-        All of one size; all of one physiology.
+        All of one size; all of one physiology, but for the interstitial fraction.
     radial : bool
         The barrier goes around a capillary, where the tissue widens by itself; else into a slab, where the interstitium is spread
         so that the distance to the far side and the tissue volume per barrier area are both those of the brain.
@@ -70,7 +70,7 @@ class _Assembly:
     def _layers(self, radial: bool) -> tuple[Layer, ...]:
         p = self.physiology
         depth = p.tissue_depth_m
-        alpha, density = p.interstitial_fraction.value, p.tissue_density_kg_m3.value
+        alpha, density = self.values(lambda m: m.physiology.interstitial_fraction.value), p.tissue_density_kg_m3.value
         basement, endfoot = p.basement_membrane_thickness_m.value, p.endfoot_thickness_m.value
         drained = p.perivascular_drainage_m3_s_kg.value / (p.barrier_area_m2_kg.value * basement)
         d = self.values(lambda m: m.crossing.diffusivity_m2_s)
@@ -86,7 +86,7 @@ class _Assembly:
             Layer(LAYERS[2], endfoot, sheath * endfoot, alpha),
             Layer(LAYERS[3], depth, alpha * d / p.tortuosity.value**2, alpha,
                   loss_per_s=p.interstitial_bulk_flow_m3_s_kg.value * density,
-                  reactions=self._reactions("interstitium", np.full_like(d, alpha)),
+                  reactions=self._reactions("interstitium", alpha),
                   spread=1.0 if radial else p.tissue_per_area_m / depth),
         )  # fmt: skip
 
@@ -95,7 +95,7 @@ class _Assembly:
 
     def _cells(self) -> tuple[CellCompartment, ...]:
         p = self.physiology
-        outside = 1.0 - p.interstitial_fraction.value
+        outside = 1.0 - self.values(lambda m: m.physiology.interstitial_fraction.value)
         # a drug that stays outside keeps a vanishing compartment, closed by zero exchange
         held = np.maximum(self.values(lambda m: m.cell_capacity), 1e-6)
         exchange = self.values(lambda m: m.cell_exchange_per_s if m.cell_capacity > 0 else 0.0)

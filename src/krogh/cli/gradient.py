@@ -53,7 +53,7 @@ def gradient(
 
     folder = config.parent if config else Path()
     maps = read_maps(settings.block, folder)
-    vessels = find_network(settings.network.nodes, settings.network.segments, folder)
+    vessels = find_network(settings.network, folder)
     found = []
     cases = plan(settings, maps=maps, vessels=vessels)
     with options.progress([case.labels[0] for case in cases], quiet=quiet or json_) as show:

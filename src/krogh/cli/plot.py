@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,11 @@ from krogh.cli import options
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
-_VIEWS = ("section", "profile", "volume", "movie", "vtk", "all")
+    from krogh.plots.plane import Plane
+
+_VIEWS = ("section", "profile", "strip", "volume", "movie", "vtk", "all")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,14 +28,19 @@ def register(app: typer.Typer) -> None:
 def plot(
     run: Annotated[Path, typer.Argument(help="Folder of a finished 'krogh simulate'.")],
     view: Annotated[
-        str, typer.Option(help="section, profile, volume, movie, vtk (for ParaView), or all: the usual pictures.")
+        str, typer.Option(help="section, profile, strip (depth against time), volume, movie, vtk (for ParaView), or all.")
     ] = "all",
     compound: Annotated[str | None, typer.Option(help="Name in the run.  [default: the first]")] = None,
     scale: Annotated[str, typer.Option(help="Colours: log or linear.")] = "log",
     at: Annotated[
         str | None, typer.Option(help="Plane z of section and movie, e.g. '12 um'; time of a volume, e.g. '10 min'.")
     ] = None,
-    place: Annotated[str | None, typer.Option(help="Place of a profile, 'Y,Z', e.g. '20 um,5 um'.")] = None,
+    plane: Annotated[
+        str | None, typer.Option(help="Any plane of a section: 'z=12 um', 'y=5 um', 'x=2 um' (depth) or x=endothelium.")
+    ] = None,
+    place: Annotated[str | None, typer.Option(help="Place of a profile or strip, 'Y,Z', e.g. '20 um,5 um'.")] = None,
+    mp4: Annotated[bool, typer.Option("--mp4", help="A movie as MP4 (extra 'movie') in place of GIF.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="A volume to turn by hand, one HTML file (extra 'viz3d').")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures.  [default: RUN/pictures]")] = None,
     overwrite: options.Overwrite = False,
     json_: options.Json = False,
@@ -51,73 +60,101 @@ def plot(
 
         files = save_figures(data, folder)
     else:
-        files = _one(data, view, compound, scale, at, place, folder, overwrite=overwrite)
+        wish = _Wish(compound, scale, at, _plane(plane), place, mp4, html)
+        files = _one(data, view, wish, folder, overwrite=overwrite)
     if json_:
         typer.echo(json.dumps({"files": [str(f) for f in files], "notice": "not for diagnosis or dosing"}, indent=2))
     else:
         typer.echo("\n".join(str(f) for f in files))
 
 
-def _one(
-    data: xr.Dataset,
-    view: str,
-    compound: str | None,
-    scale: Any,
-    at: str | None,
-    place: str | None,
-    folder: Path,
-    *,
-    overwrite: bool,
-) -> list[Path]:
+@dataclass(frozen=True)
+class _Wish:
+    """What a picture shall show, as given on the command line; only the plane has been read."""
+
+    compound: str | None
+    scale: Any
+    at: str | None
+    plane: Plane | None
+    place: str | None
+    mp4: bool
+    html: bool
+
+
+def _one(data: xr.Dataset, view: str, wish: _Wish, folder: Path, *, overwrite: bool) -> list[Path]:
     from krogh.errors import OutputError
     from krogh.io.folder import output_errors
     from krogh.plots.save import file_stem
 
-    endings = {"movie": ".gif", "vtk": ".vtr"}
-    name = file_stem(compound or str(data.compound.values[0]))
-    path = folder / f"{view}_{name}{endings.get(view, '.png')}"
+    endings = {"movie": ".mp4" if wish.mp4 else ".gif", "vtk": ".vtr", "volume": ".html" if wish.html else ".png"}
+    name = file_stem(wish.compound or str(data.compound.values[0]))
+    cut = f"_{wish.plane.axis}_{wish.plane.place}" if wish.plane is not None else ""
+    path = folder / f"{view}{cut}_{name}{endings.get(view, '.png')}"
     if path.exists() and not overwrite:
         raise OutputError(str(path), got="a picture of that name", hint="give --overwrite, or another --out")
     with output_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        return _draw(data, view, compound, scale, at, place, path)
+        return _draw(data, view, wish, path)
 
 
-def _draw(
-    data: xr.Dataset, view: str, compound: str | None, scale: Any, at: str | None, place: str | None, path: Path
-) -> list[Path]:
+def _draw(data: xr.Dataset, view: str, wish: _Wish, path: Path) -> list[Path]:
     from krogh.units import parse_quantity
 
+    compound, scale = wish.compound, wish.scale
     if view == "movie":
         from krogh.plots.movie import write_movie
 
-        return [write_movie(data, path, compound, scale=scale, at_m=_length(at, "--at"))]
+        return [write_movie(data, path, compound, scale=scale, at_m=_length(wish.at, "--at"))]
+    if view == "volume" and wish.html:
+        from krogh.plots.volume_html import write_volume_page
+
+        return [write_volume_page(data, path, compound, scale=scale)]
     if view == "volume":
         from krogh.plots.volume import render_volume
 
-        at_s = parse_quantity(at, "time", where="--at") if at else None
+        at_s = parse_quantity(wish.at, "time", where="--at") if wish.at else None
         return [render_volume(data, path, compound, scale=scale, at_s=at_s)]
     if view == "vtk":
         return _vtk(data, compound, path)
-    if view == "profile":
-        from krogh.plots.profile import draw_profile
-
-        y_m, z_m = _place(place)
-        figure = draw_profile(data, compound, y_m=y_m, z_m=z_m, log=scale == "log")
-    elif "segment_blood" in data:
-        from krogh.plots.network import draw_network
-
-        figure = draw_network(data, compound, scale=scale, at_m=_length(at, "--at"))
-    elif "field" in data:
-        from krogh.plots.block import draw_block
-
-        figure = draw_block(data, compound, scale=scale, at_m=_length(at, "--at"))
-    else:
-        from krogh.plots.section import draw_section
-
-        figure = draw_section(data, compound)
+    figure = _figure(data, view, wish)
     figure.savefig(path, metadata={"Title": path.stem, "Description": str(figure.get_label())})
     return [path]
+
+
+def _figure(data: xr.Dataset, view: str, wish: _Wish) -> Figure:
+    """Return a picture that matplotlib draws."""
+    compound, scale = wish.compound, wish.scale
+    if view in ("profile", "strip"):
+        from krogh.plots.plane import draw_strip
+        from krogh.plots.profile import draw_profile
+
+        y_m, z_m = _place(wish.place)
+        if view == "strip":
+            return draw_strip(data, compound, y_m=y_m, z_m=z_m, scale=scale)
+        return draw_profile(data, compound, y_m=y_m, z_m=z_m, log=scale == "log")
+    if "segment_blood" in data or "field" in data or wish.plane is not None:
+        from krogh.plots.plane import Plane, draw_plane
+
+        plane = wish.plane or Plane("z", _length(wish.at, "--at"))
+        return draw_plane(data, compound, plane=plane, scale=scale)
+    from krogh.plots.section import draw_section
+
+    return draw_section(data, compound)
+
+
+def _plane(text: str | None) -> Plane | None:
+    """Return the plane of ``AXIS=POSITION``."""
+    from krogh.errors import UsageError
+    from krogh.plots.plane import Plane
+
+    if text is None:
+        return None
+    axis, equals, where = (part.strip() for part in text.partition("="))
+    if axis not in ("x", "y", "z") or not equals or not where:
+        raise UsageError("--plane", got=repr(text), expected="'z=12 um', 'y=5 um', 'x=2 um' or x=endothelium")
+    if axis == "x" and not where[0].isdigit() and where[0] not in "+-.":
+        return Plane(axis, layer=where)
+    return Plane(axis, _length(where, "--plane"))
 
 
 def _length(text: str | None, where: str) -> float | None:

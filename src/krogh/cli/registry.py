@@ -7,8 +7,8 @@ import importlib
 import typer
 
 COMMANDS = (
-    "simulate", "gradient", "sensitivity", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "fexi",
-    "report", "cite", "app",
+    "simulate", "gradient", "sensitivity", "plot", "compounds", "predict", "screen", "compare_solvers", "validate", "infer",
+    "fexi", "report", "cite", "app",
 )  # fmt: skip
 
 

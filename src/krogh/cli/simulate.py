@@ -94,7 +94,7 @@ def simulate(
     from krogh.runs.simulate import plan
 
     maps = read_maps(settings.block, config.parent if config else None)
-    vessels = find_network(settings.network.nodes, settings.network.segments, config.parent if config else None)
+    vessels = find_network(settings.network, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)

@@ -1,25 +1,88 @@
-"""Read a network of vessels from two tables: nodes with positions and pressures, segments with their ends and radii."""
+"""Read a network of vessels from two tables (nodes with positions and pressures, segments with their radii), SWC or VTK."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from krogh.errors import InputError
+from krogh.io.network_swc import read_swc
+from krogh.io.network_vtk import read_vtk
 from krogh.transport.network.vessels import Vessels
+from krogh.units import parse_quantity
 
-__all__ = ["find_network", "read_network"]
+if TYPE_CHECKING:
+    from krogh.runs.config import NetworkConfig
+
+__all__ = ["find_network", "read_network", "read_vessel_file"]
 
 
-def find_network(nodes: str | None, segments: str | None, folder: Path | None = None) -> Vessels | None:
-    """Return the network that the settings name; files beside the settings file (in `folder`) go first. None without names."""
-    if nodes is None or segments is None:
+def find_network(settings: NetworkConfig, folder: Path | None = None) -> Vessels | None:
+    """Return the network that the settings name; files beside the settings file (in `folder`) go first. None without names.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or is no network, a VTK file has no unit, or no pressures are known.
+    """
+
+    def place(name: str) -> Path:
+        beside = (folder or Path()) / name
+        return beside if beside.exists() else Path(name)
+
+    if settings.file is not None:
+        pressures = place(settings.pressures) if settings.pressures is not None else None
+        return read_vessel_file(place(settings.file), settings.unit, pressures)
+    if settings.nodes is None or settings.segments is None:
         return None
-    beside = [(folder or Path()) / name for name in (nodes, segments)]
-    found = [path if path.exists() else Path(name) for path, name in zip(beside, (nodes, segments), strict=True)]
-    return read_network(found[0], found[1])
+    return read_network(place(settings.nodes), place(settings.segments))
+
+
+def read_vessel_file(path: Path, unit: str | None = None, pressures: Path | None = None) -> Vessels:
+    """Return the vessels of an SWC or a VTK file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.swc``, ``.vtp``, ``.vtk`` or ``.vtu``; see :func:`~krogh.io.network_swc.read_swc`,
+        :func:`~krogh.io.network_vtk.read_vtk`.
+    unit : str, optional
+        Length of its coordinates, ``um``, ``mm`` or ``m``; SWC is in um by convention.
+    pressures : Path, optional
+        CSV ``node,pressure_Pa`` of open ends, by the identifiers of the file; needed where the file holds none.
+
+    Raises
+    ------
+    InputError
+        If the file is no network, its unit is unknown, or a pressure belongs to no node.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".swc", ".vtp", ".vtk", ".vtu"):
+        raise InputError("network.file", got=f"'{path.name}'", expected="a .swc, .vtp, .vtk or .vtu file")
+    if unit is None and kind != ".swc":
+        raise InputError("network.unit", got="none", expected=f"the length unit of {path.name}, e.g. 'um'")
+    unit_m = parse_quantity(f"1 {unit or 'um'}", "length", where="network.unit")
+    vessels, names = read_swc(path, unit_m) if kind == ".swc" else read_vtk(path, unit_m)
+    held = vessels.pressure_pa.copy()
+    if pressures is not None:
+        for row, (node, value) in enumerate(_table(pressures, ("node", "pressure_Pa")), start=2):
+            where = np.flatnonzero(names == node)
+            if not where.size:
+                raise InputError(f"{pressures}, line {row}", got=f"node {node:g}", expected=f"a node of {path.name}")
+            held[where[0]] = value
+    if not np.any(np.isfinite(held)):
+        degree = np.bincount(vessels.ends.ravel(), minlength=len(names))
+        ends = ", ".join(str(n) for n in names[degree == 1][:6])
+        raise InputError(
+            "network.pressures",
+            got="none",
+            expected=f"a CSV node,pressure_Pa of two or more open ends of {path.name}: {ends} ...",
+        )
+    return replace(vessels, pressure_pa=held)
 
 
 def read_network(nodes: Path, segments: Path) -> Vessels:

@@ -19,7 +19,7 @@ from krogh.plots.style import GREY, MAP, house_style, new_figure
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Scale", "block_of", "chosen_frames", "colour_norm", "draw_block", "draw_frame", "plane_index"]
+__all__ = ["Scale", "block_of", "chosen_frames", "colour_norm", "draw_block", "draw_frame", "edges_um", "plane_index"]
 
 Scale = Literal["log", "linear"]
 
@@ -138,9 +138,11 @@ def _draw(one: xr.Dataset, scale: Scale, k: int) -> Figure:
     return figure
 
 
-def draw_frame(axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Band, ...], norm: Normalize) -> Any:
-    """Draw one plane (x, y), every layer in its own band, faces as lines; return the image."""
-    edges = _edges_um(one, "y")
+def draw_frame(
+    axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Band, ...], norm: Normalize, *, along: str = "y"
+) -> Any:
+    """Draw one plane (x, `along`), every layer in its own band, faces as lines; return the image."""
+    edges = edges_um(one, along)
     axis.set_facecolor(mpl.colormaps[MAP](0.0))
     axis.grid(False)
     floor = norm.vmin if isinstance(norm, LogNorm) else None
@@ -154,11 +156,12 @@ def draw_frame(axis: Axes, one: xr.Dataset, plane: NDArray[Any], bands: tuple[Ba
     for label in axis.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
     axis.set_xlabel("layer, stretched [thickness in nm, µm]", fontsize=8)
-    axis.set_ylabel("y, along the barrier [µm]")
+    axis.set_ylabel(f"{along}, along the barrier [µm]")
     return mesh
 
 
-def _edges_um(one: xr.Dataset, axis: str) -> NDArray[np.float64]:
+def edges_um(one: xr.Dataset, axis: str) -> NDArray[np.float64]:
+    """Return the faces of the cells along y or z [um]."""
     centers = one[axis].values
     width = float(one.attrs.get(f"width_{axis}", 2 * centers[0]))
     inner = 0.5 * (centers[1:] + centers[:-1])
@@ -178,7 +181,7 @@ def _lower(figure: Figure, grid: Any, one: xr.Dataset, frames: list[int], k: int
             continue
         density = one[name].values
         mesh = axis.pcolormesh(
-            _edges_um(one, "z"), _edges_um(one, "y"), density, cmap="cividis", rasterized=True, norm=_map_norm(density)
+            edges_um(one, "z"), edges_um(one, "y"), density, cmap="cividis", rasterized=True, norm=_map_norm(density)
         )
         axis.axvline(float(one.z[k]) * 1e6, color="#D55E00", lw=1.0, ls=(0, (4, 2)))
         axis.set_aspect("equal")
@@ -212,7 +215,7 @@ def _tissue(figure: Figure, axis: Axes, one: xr.Dataset, name: str, k: int) -> N
     low, high = int(odd[0]), int(odd[-1]) + 1
     part = values[low:high].T
     norm = Normalize(0.0, float(part.max())) if name == "tissue_uptake" else _map_norm(part)
-    mesh = axis.pcolormesh(faces[low : high + 1], _edges_um(one, "y"), part, cmap="cividis", rasterized=True, norm=norm)
+    mesh = axis.pcolormesh(faces[low : high + 1], edges_um(one, "y"), part, cmap="cividis", rasterized=True, norm=norm)
     axis.grid(False)
     quantity = name.removeprefix("tissue_")
     axis.set_title(f"map of {quantity}")

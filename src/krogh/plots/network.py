@@ -36,8 +36,10 @@ def network_of(ds: xr.Dataset, compound: str | None) -> xr.Dataset:
     return one
 
 
-def draw_network(ds: xr.Dataset, compound: str | None = None, *, scale: Scale = "linear", at_m: float | None = None) -> Figure:
-    """Return the plane z of the tissue at a few times, tissue and blood each with their own colours.
+def draw_network(
+    ds: xr.Dataset, compound: str | None = None, *, scale: Scale = "linear", at_m: float | None = None, across: str = "z"
+) -> Figure:
+    """Return a plane of the tissue at a few times, tissue and blood each with their own colours.
 
     Parameters
     ----------
@@ -48,7 +50,9 @@ def draw_network(ds: xr.Dataset, compound: str | None = None, *, scale: Scale = 
     scale : {"log", "linear"}
         Colours.
     at_m : float, optional
-        Position z of the plane [m]; the middle by default.
+        Position of the plane [m]; the middle by default.
+    across : {"x", "y", "z"}
+        Axis that the plane is perpendicular to.
 
     Raises
     ------
@@ -56,35 +60,37 @@ def draw_network(ds: xr.Dataset, compound: str | None = None, *, scale: Scale = 
         If the run has no such compound or no network, or the plane lies outside.
     """
     one = network_of(ds, compound)
-    z = one.box_z.values
+    z = one[f"box_{across}"].values
     half = 0.5 * float(z[1] - z[0]) if z.size > 1 else float("inf")
     if at_m is not None and not z[0] - half <= at_m <= z[-1] + half:
-        raise InputError(
-            "plane at z", got=f"{at_m * 1e6:g} um", expected=f"{(z[0] - half) * 1e6:g} to {(z[-1] + half) * 1e6:g} um"
-        )
+        limits = f"{(z[0] - half) * 1e6:g} to {(z[-1] + half) * 1e6:g} um"
+        raise InputError(f"plane at {across}", got=f"{at_m * 1e6:g} um", expected=limits)
     k = z.size // 2 if at_m is None else int(np.abs(z - at_m).argmin())
     frames = chosen_frames(one)
     with house_style():
         title = f"Plane through the network: {heading(one)}"
-        figure = new_figure(11.5, 4.4, title, _caption(float(z[k]) * 1e6, scale))
+        figure = new_figure(11.5, 4.4, title, _caption(across, float(z[k]) * 1e6, scale))
         grid = figure.add_gridspec(1, len(frames))
         for column, i in enumerate(frames):
             axis = figure.add_subplot(grid[0, column])
-            _panel(figure, axis, one, i, k, scale)
+            _panel(figure, axis, one, i, (across, k), scale)
             axis.set_title(f"after {format_duration(float(one.frame[i]))}")
         return figure
 
 
-def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, k: int, scale: Scale) -> None:
-    plane = one["tissue"].isel(frame=i, box_z=k).transpose("box_x", "box_y").values.astype(float)
+def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, where: tuple[str, int], scale: Scale) -> None:
+    across, k = where
+    right, up = (n for n in "xyz" if n != across)
+    cut = one["tissue"].isel({"frame": i, f"box_{across}": k})
+    plane = cut.transpose(f"box_{right}", f"box_{up}").values.astype(float)
     unit = concentration_unit(float(np.nanmax(plane)))
     norm = _norm(plane / unit.si, scale)
-    x, y = (_edges(one[n].values) for n in ("box_x", "box_y"))
+    x, y = (_edges(one[f"box_{n}"].values) for n in (right, up))
     axis.grid(False)
     mesh = axis.pcolormesh(x, y, plane.T / unit.si, norm=norm, cmap=MAP, rasterized=True)
     blood = one["segment_blood"].isel(frame=i).values.astype(float)
     blood_unit = concentration_unit(float(np.nanmax(blood)))
-    lines, near = _vessels(one, k)
+    lines, near = _vessels(one, across, k)
     lines.set_array(blood[near] / blood_unit.si)
     lines.set_norm(_norm(blood / blood_unit.si, scale))
     outline = LineCollection(
@@ -95,8 +101,8 @@ def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, k: int, scale: S
     axis.set_xlim(x[0], x[-1])
     axis.set_ylim(y[0], y[-1])
     axis.set_aspect("equal")
-    axis.set_xlabel("x [µm]")
-    axis.set_ylabel("y [µm]")
+    axis.set_xlabel(f"{right} [µm]")
+    axis.set_ylabel(f"{up} [µm]")
     for shown, name, text in ((mesh, unit.name, "tissue, free"), (lines, blood_unit.name, "blood, free")):
         bar = figure.colorbar(shown, ax=axis, orientation="horizontal", shrink=0.9, aspect=28)
         bar.set_label(f"{text} [{name}]")
@@ -114,11 +120,13 @@ def _norm(values: np.ndarray, scale: Scale) -> Normalize:
     return kind(min(max(floor, float(np.nanmin(values))), 0.95 * high), high)
 
 
-def _vessels(one: xr.Dataset, k: int) -> tuple[LineCollection, np.ndarray]:
+def _vessels(one: xr.Dataset, across: str, k: int) -> tuple[LineCollection, np.ndarray]:
     """Return the segments within 20 µm of the plane as lines, and their numbers."""
     start, end = one["segment_start"].values, one["segment_end"].values
-    near = np.flatnonzero(np.abs(0.5 * (start + end)[:, 2] - float(one.box_z[k])) <= 20e-6)
-    lines: Any = np.stack([start[near, :2], end[near, :2]], axis=1) * 1e6
+    axis = "xyz".index(across)
+    plane = [n for n in range(3) if n != axis]
+    near = np.flatnonzero(np.abs(0.5 * (start + end)[:, axis] - float(one[f"box_{across}"][k])) <= 20e-6)
+    lines: Any = np.stack([start[near][:, plane], end[near][:, plane]], axis=1) * 1e6
     width = 0.7 * one["segment_radius"].values[near] * 1e6
     return LineCollection(lines, cmap="plasma", linewidths=width, capstyle="round"), near
 
@@ -128,10 +136,10 @@ def _edges(centers: np.ndarray) -> np.ndarray:
     return np.concatenate([centers - half, [centers[-1] + half]]) * 1e6
 
 
-def _caption(z_um: float, scale: Scale) -> str:
+def _caption(across: str, at_um: float, scale: Scale) -> str:
     return (
-        f"Free concentration in the tissue in the plane z = {z_um:.3g} µm at single times, with the vessels within 20 µm of it "
-        f"coloured by the free concentration in their plasma. Colours are {'logarithmic' if scale == 'log' else 'linear'}; "
+        f"Free concentration in the tissue in the plane {across} = {at_um:.3g} µm at single times, with the vessels within 20 µm "
+        f"of it coloured by the free concentration in their plasma. Colours are {'logarithmic' if scale == 'log' else 'linear'}; "
         "tissue and blood have their own scales, and every panel has its own range, since differences in space are small beside "
         "the change over time."
     )

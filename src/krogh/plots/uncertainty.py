@@ -126,12 +126,18 @@ def draw_indices(ensemble: Ensemble, summary: Summary) -> Figure:
         f"{summary.done} simulations."
     )
     names = {"lhs": ["rank correlation"], "sobol": ["first", "total"], "morris": ["mu*"]}[ensemble.method]
+    unit = {
+        "lhs": "partial rank correlation [-]",
+        "sobol": "share of the variance [-]",
+        "morris": "mu*, in the unit of the result",
+    }
     keys = [Line2D([], [], ls="", marker="o", color=c, label=n) for n, c in zip(names, (_FIRST, _TOTAL), strict=False)]
     with house_style():
         figure = new_figure(11.5, 1.5 + 0.42 * rows, "Which input the result depends on", caption, legend_rows=1)
         for axis, name in zip(figure.subplots(2, 2).ravel(), _SHOWN, strict=True):
             _indices(axis, ensemble, summary, ensemble.outputs.index(name))
             axis.set_title(OUTPUT_WORDS[name])
+            axis.set_xlabel(unit[ensemble.method])
         return legend_on_top(figure, keys)
 
 

@@ -96,10 +96,14 @@ def _curves(study: Study) -> Figure:
     keys.append(Line2D([], [], ls="", marker="o", ms=5, color="black", label="measured (mean, SD where given)"))
     columns = 3
     lines = -(-len(study.curves) // columns)
+    lines_are = (
+        "the model with the permeability of the barrier from the source named; nothing was fitted to these points"
+        if study.kind == "observations"
+        else "the model fitted to these points, and the ends of the 95 % band of curves"
+    )
     caption = (
-        "Total concentration at the site named above each panel, logarithmic axis. Lines: the model with the permeability of the "
-        "barrier from the source named; nothing was fitted to these points. Lumbar CSF comes from a chain of cranial and spinal "
-        "CSF."
+        f"Total concentration at the site named above each panel, logarithmic axis. Lines: {lines_are}. Lumbar CSF comes from a "
+        "chain of cranial and spinal CSF."
     )
     figure = new_figure(11.0, 2.35 * lines, study.title, caption, legend_rows=legend_rows(len(keys), 11.0))
     axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()

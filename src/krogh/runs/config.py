@@ -65,12 +65,15 @@ class BlockConfig(BaseModel):
 
 
 class NetworkConfig(BaseModel):
-    """Hold the settings of ``geometry = "network"``: capillaries from two tables in a box of tissue."""
+    """Hold the settings of ``geometry = "network"``: capillaries from two tables or one file in a box of tissue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     nodes: str | None = Field(None, description="CSV: node,x_m,y_m,z_m,pressure_Pa")
     segments: str | None = Field(None, description="CSV: segment,node_a,node_b,radius_m")
+    file: str | None = Field(None, description="SWC or VTK (.vtp, .vtk, .vtu) in place of the two tables")
+    unit: str | None = Field(None, description="length unit of the file's coordinates; SWC: um")
+    pressures: str | None = Field(None, description="CSV: node,pressure_Pa of open ends, where the file holds none")
     cells: int = Field(32, ge=2, le=512, description="tissue cells along the longest side")
     longest: str = Field("10 um", description="longest segment; longer ones are cut")
     margin: str = Field("0 um", description="tissue beyond the outermost nodes")

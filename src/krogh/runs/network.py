@@ -35,7 +35,7 @@ def network_problem(
         If no network was given, a length is no length, or the network does not flow.
     """
     if vessels is None:
-        raise InputError("network", got="no vessels", expected="network.nodes and network.segments (CSV files)")
+        raise InputError("network", got="no vessels", expected="network.nodes and network.segments (CSV), or network.file")
     longest = parse_quantity(settings.longest, "length", where="network.longest")
     if not longest > 0:
         raise InputError("network.longest", got=settings.longest, expected="a length > 0")

@@ -139,6 +139,7 @@ def solve(
     step_s: float | None = None,
     rtol: float = 1e-4,
     progress: Callable[[float], None] | None = None,
+    stops_s: np.ndarray | None = None,
 ) -> Solution:
     """Solve by finite volumes; see :func:`krogh.transport.integrate.integrate` for the settings.
 
@@ -154,5 +155,7 @@ def solve(
     if shape != expected:
         raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
     operator = Operator(problem.graph())
-    march = integrate(operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress)
+    march = integrate(
+        operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress, stops_s=stops_s
+    )
     return Solution(problem, operator, march)

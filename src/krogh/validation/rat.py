@@ -14,7 +14,7 @@ from krogh.validation.model import run_one
 from krogh.validation.scores import score_folds
 from krogh.validation.study import Goal, Row, Study
 
-__all__ = ["leiden_study", "levodopa_study", "morphine_study", "paracellular_study"]
+__all__ = ["leiden_study", "levodopa_study", "morphine_study", "observed_row", "paracellular_study"]
 
 _MARKERS = ("mannitol", "sucrose", "inulin")
 
@@ -23,7 +23,8 @@ def _metrics(name: str, **settings: Any) -> Any:
     return run_one(name, **settings).metrics[0]
 
 
-def _observed(rows: Sequence[Mapping[str, str]], drug: str, condition: str, endpoint: str) -> Mapping[str, str]:
+def observed_row(rows: Sequence[Mapping[str, str]], drug: str, condition: str, endpoint: str) -> Mapping[str, str]:
+    """Return the one row of a drug, condition and endpoint; the texts need only be part of the table's."""
     found = [r for r in rows if r["drug"] == drug and condition in r["condition"] and endpoint in r["endpoint"]]
     if len(found) != 1:
         raise InputError("observed_summary_endpoints.csv", got=f"{len(found)} rows for {drug}, {condition}", expected="one")
@@ -86,7 +87,7 @@ def morphine_study(observed: Sequence[Mapping[str, str]]) -> Study:
     )
     for text, dose, efflux, condition in conditions:
         m = _metrics("morphine", species="rat", dose=f"{dose} mg/kg infusion over 10 min", duration="165 min", efflux=efflux)
-        seen = _observed(observed, "morphine", condition, "brain ECF AUC")
+        seen = observed_row(observed, "morphine", condition, "brain ECF AUC")
         value = m.auc_interstitium * 285.34 * 1e3 / 60 * 4 / dose  # mol s/m3 -> ng min/mL
         rows.append(Row(f"morphine, rat, {text}", "unbound interstitium, AUC(0-165 min) normalised to 4 mg/kg", "ng min/mL",
                         float(seen["value"]), value, float(seen["spread"]), fitted, note=notes[text]))  # fmt: skip
@@ -111,10 +112,10 @@ def morphine_study(observed: Sequence[Mapping[str, str]]) -> Study:
 def levodopa_study(observed: Sequence[Mapping[str, str]]) -> Study:
     """Return levodopa interstitium over plasma in the rat and brain over plasma in man, and that dopamine stays out."""
     m = _metrics("levodopa", species="rat", dose="48 mg/kg oral", duration="8 h")
-    ecf = _observed(observed, "levodopa", "48 mg/kg + benserazide", "striatal ECF")["value"].split(";")
-    plasma = _observed(observed, "levodopa", "48 mg/kg + benserazide", "plasma t1/2")["value"].split(";")
+    ecf = observed_row(observed, "levodopa", "48 mg/kg + benserazide", "striatal ECF")["value"].split(";")
+    plasma = observed_row(observed, "levodopa", "48 mg/kg + benserazide", "plasma t1/2")["value"].split(";")
     human = _metrics("levodopa")
-    monkey = float(_observed(observed, "levodopa", "iv infusion 2-3 h", "cisternal CSF:plasma")["value"])
+    monkey = float(observed_row(observed, "levodopa", "iv infusion 2-3 h", "cisternal CSF:plasma")["value"])
     dopamine = _metrics("dopamine")
     lat1 = "Vmax of LAT1 from the uptake of 6-[18F]fluoro-levodopa in man; nothing to these"
     missing = (

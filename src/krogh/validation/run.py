@@ -10,7 +10,7 @@ import numpy as np
 
 from krogh.compounds.predict.b3db import clean_classification, clean_regression
 from krogh.errors import InputError
-from krogh.validation import b3db, human, pet, rat
+from krogh.validation import b3db, human, inference, pet, rat
 from krogh.validation.structure import permeability_rows, score_permeability
 from krogh.validation.study import Goal, Study
 
@@ -102,6 +102,7 @@ STUDIES: dict[str, _Entry] = {
     "levodopa": _Entry(lambda t: rat.levodopa_study(t("endpoints")), "levodopa and dopamine"),
     "verapamil": _Entry(lambda t: pet.verapamil_study(t("endpoints")), "verapamil PET"),
     "leiden": _Entry(lambda t: rat.leiden_study(t("leiden")), "Kp,uu of the Leiden drugs"),
+    "inference": _Entry(lambda t: inference.inference_study(t("endpoints"), t("human")), "which parameters the data can hold"),
     "pbr28": _Entry(lambda t: pet.pbr28_study(t("pet_blood"), t("pet_tissue"), t("pet_reference")), "PBR28 PET"),
 }
 

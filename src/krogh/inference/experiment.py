@@ -1,0 +1,197 @@
+"""Predict observations: one dose into one subject, solved for many rows of parameters in one batch with common time steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from krogh.barrier.assemble import assemble
+from krogh.barrier.member import prepare
+from krogh.blood.curve import CurveBlood
+from krogh.blood.dose import Dose
+from krogh.blood.exponentials import ExponentialBlood
+from krogh.blood.pk import dose_terms, stack
+from krogh.errors import InputError, nearest
+from krogh.inference.observations import Observations
+from krogh.inference.parameters import Parameter, Subject
+from krogh.transport.problem import Problem, Solution, solve
+
+__all__ = ["MATRICES", "Experiment", "Reader", "predictor", "without_products"]
+
+#: From a solution, times (T,) and the B subjects that were solved together to values (T, B).
+Reader = Callable[[Solution, np.ndarray, Sequence[Subject]], np.ndarray]
+_TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
+_ROWS = 32
+
+
+def _medium(name: str) -> Reader:
+    return lambda solution, t, _: solution.medium(name, solution.sample(t))[..., 0]
+
+
+def _plasma(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
+    return np.array([solution.problem.blood.free(float(x))[:, 0] for x in t]) / np.asarray(solution.problem.fu_plasma)[:, 0]
+
+
+def _plasma_free(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
+    return np.array([solution.problem.blood.free(float(x))[:, 0] for x in t])
+
+
+def _brain(solution: Solution, t: np.ndarray, _: Sequence[Subject]) -> np.ndarray:
+    return solution.amount(_TISSUE, solution.sample(t))[..., 0] / solution.tissue_volume
+
+
+def _auc(solution: Solution, t: np.ndarray, subjects: Sequence[Subject]) -> np.ndarray:
+    """Return the area under the free interstitial concentration from 0 to each time, by the cubic of each step [mol s/m3]."""
+    at = np.array(solution.march.t_s)
+    u, slope = (solution.medium("interstitium", np.array(x))[..., 0] for x in (solution.march.u, solution.march.slope))
+    h = np.diff(at)[:, None]
+    steps = 0.5 * h * (u[1:] + u[:-1]) + h**2 / 12 * (slope[:-1] - slope[1:])
+    area = np.concatenate([np.zeros((1, u.shape[1])), np.cumsum(steps, 0)])
+    i = np.clip(np.searchsorted(at, t, side="right") - 1, 0, at.size - 2)
+    part = t - at[i]
+    middle, end = (_medium("interstitium")(solution, x, subjects) for x in (at[i] + 0.5 * part, t))
+    return area[i] + part[:, None] / 6 * (u[i] + 4 * middle + end)
+
+
+#: What can be observed, by name. Concentrations [mol/m3]; areas [mol s/m3].
+MATRICES: dict[str, Reader] = {
+    "interstitium": _medium("interstitium"), "neuron": _medium("neuron"), "endothelium": _medium("endothelium"),
+    "brain total": _brain, "plasma": _plasma, "plasma free": _plasma_free, "interstitium auc": _auc,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Repeat one plasma curve with an unbound fraction for each row."""
+
+    curve: CurveBlood
+    fu: np.ndarray
+
+    def free(self, t_s: float, *, left: bool = False) -> np.ndarray:
+        """Return the free concentration (B, 1) [mol/m3]."""
+        return self.fu * self.curve.total(t_s, left=left)[0, 0]
+
+    def events(self, t_end_s: float) -> np.ndarray:
+        """Return the kinks of the curve."""
+        return self.curve.events(t_end_s)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Hold one dosing of one subject.
+
+    Attributes
+    ----------
+    name : str
+        As in the column ``dataset`` of the data.
+    subject : Subject
+        What is dosed.
+    dose : Dose or (t_s, total_mol_m3)
+        A dose, or a measured plasma curve.
+    cells, rtol : int, float
+        Cells across the layers, tolerance of the steps.
+    solver : {"fv", "pinn"}
+        Finite volumes, all rows in one batch; or networks, one row after the other.
+    readers : mapping
+        Further things to observe.
+    """
+
+    name: str
+    subject: Subject
+    dose: Dose | tuple[np.ndarray, np.ndarray]
+    cells: int = 40
+    rtol: float = 1e-4
+    solver: Literal["fv", "pinn"] = "fv"
+    tol: float = 1e-4
+    seed: int = 0
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+
+    def reader(self, matrix: str) -> Reader:
+        """Return how `matrix` is read.
+
+        Raises
+        ------
+        InputError
+            If it is not known.
+        """
+        table = {**MATRICES, **self.readers}
+        if matrix not in table:
+            raise InputError("matrix", got=f"'{matrix}'", hint=nearest(matrix, table))
+        return table[matrix]
+
+    def problem(self, subjects: Sequence[Subject], t_end_s: float) -> Problem:
+        """Return the slab of all `subjects`, one problem of the batch each."""
+        members = [prepare(s.compound, s.physiology, s.state, method=s.method) for s in subjects]
+        blood: ExponentialBlood | _Rows
+        if isinstance(self.dose, Dose):
+            blood = stack([[dose_terms(s.compound, self.dose, s.species)] for s in subjects])
+            fu = blood.fu
+        else:
+            fu = np.array([[s.compound.need("fu_plasma", s.species).value] for s in subjects])
+            blood = _Rows(CurveBlood(*self.dose, np.ones((1, 1))), fu)
+        return Problem(assemble([[m] for m in members]), blood, t_end_s, fu_plasma=fu, cells=self.cells)
+
+    def solve(self, subjects: Sequence[Subject], t_end_s: float, stops_s: np.ndarray) -> list[Solution]:
+        """Return the solutions, each with as many rows as were solved together; steps end at `stops_s`."""
+        if self.solver == "fv":
+            parts = [subjects[i : i + _ROWS] for i in range(0, len(subjects), _ROWS)]
+            return [solve(self.problem(part, t_end_s), rtol=self.rtol, stops_s=stops_s) for part in parts]
+        from krogh import pinn
+
+        return [pinn.solve(self.problem([s], t_end_s), tol=self.tol, seed=self.seed) for s in subjects]
+
+
+def without_products(subject: Subject) -> Subject:
+    """Return the subject with metabolites leaving the model: only the compound itself is observed."""
+    formed = tuple(replace(m, product=None) for m in subject.compound.metabolism)
+    return replace(subject, compound=replace(subject.compound, metabolism=formed))
+
+
+def predictor(
+    experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], data: Observations
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from parameters (R, P) to the predictions (R, N) of `data`.
+
+    Raises
+    ------
+    InputError
+        If the data name an experiment or a matrix that is not known; names the line.
+    """
+    jobs: list[tuple[Experiment, np.ndarray, list[tuple[Reader, np.ndarray]]]] = []
+    for name in dict.fromkeys(data.dataset):
+        mine = np.array([d == name for d in data.dataset])
+        line = int(data.line[np.flatnonzero(mine)[0]])
+        if name not in experiments:
+            raise InputError(f"line {line}, dataset", got=f"'{name}'", hint=nearest(name, experiments))
+        e = experiments[name]
+        reads = []
+        for matrix in dict.fromkeys(np.array(data.matrix, dtype=object)[mine]):
+            rows = np.flatnonzero(mine & np.array([m == matrix for m in data.matrix]))
+            try:
+                reads.append((e.reader(matrix), rows))
+            except InputError as error:
+                raise InputError(f"line {int(data.line[rows[0]])}, matrix", got=error.got, hint=error.hint) from None
+        jobs.append((e, np.unique(data.t_s[mine]), reads))
+
+    def predict(theta: np.ndarray) -> np.ndarray:
+        out = np.full((len(theta), len(data.t_s)), np.nan)
+        for experiment, times, reads in jobs:
+            subjects = [_with(experiment.subject, parameters, row) for row in theta]
+            first = 0
+            for solution in experiment.solve(subjects, max(float(times[-1]), 1e-3), times):
+                count = solution.problem.barrier.batch
+                for read, rows in reads:
+                    out[first : first + count, rows] = read(solution, data.t_s[rows], subjects[first : first + count]).T
+                first += count
+        return out
+
+    return predict
+
+
+def _with(subject: Subject, parameters: Sequence[Parameter], row: np.ndarray) -> Subject:
+    for parameter, value in zip(parameters, row, strict=True):
+        subject = parameter.put(subject, float(value))
+    return subject

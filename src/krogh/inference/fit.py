@@ -1,0 +1,139 @@
+"""Fit: the most probable parameters, their covariance, and whether the data agree with the model at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2, norm, qmc
+
+from krogh.errors import ConvergenceError, InputError
+from krogh.inference.descend import Descent, descend
+from krogh.inference.target import Point, Target
+
+__all__ = ["Fit", "covariance", "fit", "wald"]
+
+#: A direction in which the data allow more than this SD of the logarithm is taken as unknown [1].
+LARGEST_SD = 1e3
+_SCAN_DECADES = 1.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Hold a fit; log-parameters throughout.
+
+    Attributes
+    ----------
+    x : array (P,)
+        Estimate.
+    covariance : array (P, P)
+        Inverse information.
+    value : float
+        -log posterior at the estimate.
+    predicted, residual : arrays (N,)
+        Prediction of each value, and (value - prediction)/SD (NaN below the limit).
+    slopes : array (N, P)
+        Sensitivity of the predictions.
+    slope_error : float
+        Largest change of a slope, over the largest slope of that parameter, when the difference is doubled.
+    chi2, dof, p_value : float, int, float
+        Sum of squared residuals, degrees of freedom, and how often chance alone would exceed it.
+    at_bound : bool array (P,)
+        Which estimates lie on a bound.
+    """
+
+    x: np.ndarray
+    covariance: np.ndarray
+    value: float
+    predicted: np.ndarray
+    residual: np.ndarray
+    slopes: np.ndarray
+    slope_error: float
+    chi2: float
+    dof: int
+    p_value: float
+    at_bound: np.ndarray
+    iterations: int
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Return the standard deviations of the log-parameters (P,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+
+def covariance(information: np.ndarray) -> np.ndarray:
+    """Return the inverse of an information matrix; unknown directions get the SD :data:`LARGEST_SD`."""
+    values, vectors = np.linalg.eigh(information)
+    return (vectors / np.maximum(values, LARGEST_SD**-2)) @ vectors.T
+
+
+def wald(x: np.ndarray, sd: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return x -+ z SD."""
+    z = float(norm.ppf(0.5 + level / 2))
+    return x - z * sd, x + z * sd
+
+
+def fit(target: Target, start: np.ndarray, *, scan: int = 32, seed: int = 0) -> Fit:
+    """Return the most probable parameters.
+
+    Parameters
+    ----------
+    target : Target
+        Model, data and prior.
+    start : array (P,)
+        Log-parameters to begin with.
+    scan : int
+        Further points, a factor of ten around `start`, from which the best three are followed as well (0: none).
+    seed : int
+        Seed of these points.
+
+    Raises
+    ------
+    InputError
+        If the model predicts no finite value at the start.
+    ConvergenceError
+        If no start converges.
+    """
+    starts = np.clip(np.asarray(start, dtype=float), target.low, target.high)[None]
+    if scan:
+        box = qmc.Sobol(target.size, seed=seed).random(scan) - 0.5
+        cloud = np.clip(starts + 2 * _SCAN_DECADES * np.log(10) * box, target.low, target.high)
+        height = target.value(cloud)
+        height = np.where(np.isfinite(height), height, np.inf)
+        starts = np.concatenate([starts, cloud[np.argsort(height)[:3]]])
+    if not np.all(np.isfinite(target.value(starts[:1]))):
+        raise InputError("model", got="no finite prediction at the start", hint="check the data and the starting values")
+    found = descend(target, starts)
+    order = np.argsort(np.where(np.isfinite(found.at.value), found.at.value, np.inf))
+    best = int(order[0])
+    if not found.converged[best]:
+        raise ConvergenceError(
+            "fit", got=f"no minimum after {int(found.iterations[best])} evaluations", hint="narrow --bounds, or give a --prior"
+        )
+    return describe(target, found, best)
+
+
+def describe(target: Target, found: Descent, index: int) -> Fit:
+    """Return point `index` of a descent as a fit."""
+    at = found.at
+    x, m = at.x[index], at.predicted[index]
+    residual = target.data.residual(m)
+    seen = ~np.isnan(residual)
+    squares, dof = float((residual[seen] ** 2).sum()), int(seen.sum()) - target.size
+    edge = 1e-6 * (target.high - target.low)
+    return Fit(
+        x=x, covariance=covariance(at.information[index]), value=float(at.value[index]), predicted=m, residual=residual,
+        slopes=at.slopes[index], slope_error=_slope_error(target, at, index), chi2=squares, dof=dof,
+        p_value=float(chi2.sf(squares, dof)) if dof > 0 else float("nan"),
+        at_bound=(x <= target.low + edge) | (x >= target.high - edge), iterations=int(found.iterations[index]),
+    )  # fmt: skip
+
+
+def _slope_error(target: Target, at: Point, index: int) -> float:
+    """Return how much the slopes change when the difference is doubled, relative to the largest of each parameter."""
+    p, step = target.size, 2 * target.step
+    shifts = np.concatenate([step * np.eye(p), -step * np.eye(p)])
+    found = target.predict(np.exp(at.x[index] + shifts))
+    other = (found[:p] - found[p:]).T / (2 * step)
+    slopes = at.slopes[index]
+    return float((np.abs(other - slopes).max(0) / np.maximum(np.abs(slopes).max(0), 1e-300)).max())

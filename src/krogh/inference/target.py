@@ -1,0 +1,144 @@
+"""State what is minimised: -log posterior of log-parameters, with slopes from one batch of predictions with common time steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from krogh.errors import InputError
+from krogh.inference.observations import Observations
+
+__all__ = ["Point", "Predict", "Target", "flat_prior"]
+
+#: From parameters (R, P) to predictions (R, N): rows may be solved together.
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Hold C points: value (C,), gradient (C, P), information (C, P, P), predictions (C, N), slopes (C, N, P)."""
+
+    x: np.ndarray
+    value: np.ndarray
+    gradient: np.ndarray
+    information: np.ndarray
+    predicted: np.ndarray
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Target:
+    """Join a model, data and a prior.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Parameters.
+    predict : callable
+        Parameters (R, P) -> predictions (R, N).
+    data : Observations
+        N values; its values may be (C, N): then point c is held against row c.
+    low, high : arrays (P,)
+        Bounds of the log-parameters.
+    center, precision : arrays (P,), (P, P)
+        Normal prior of the log-parameters; a precision of 0 is a flat prior.
+    step : float
+        Difference of a log-parameter for the slopes (central): its square is their relative error.
+    hard : bool array (P, 2), optional
+        Which bounds, low and high, are known limits (a share is at most 1) and not just the reach of the search; none by default.
+    """
+
+    names: tuple[str, ...]
+    predict: Predict
+    data: Observations
+    low: np.ndarray
+    high: np.ndarray
+    center: np.ndarray
+    precision: np.ndarray
+    step: float = 1e-3
+    hard: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that hold nothing."""
+        for name, low, high in zip(self.names, self.low, self.high, strict=True):
+            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+                raise InputError(f"bounds of {name}", got=f"{np.exp(low):g} to {np.exp(high):g}", expected="0 < low < high")
+
+    def leaning(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Return which log-parameters (P,) lie on a bound that is no known limit, and would go on if they could."""
+        near, pull = 1e-3, 0.02
+        hard = np.zeros((self.size, 2), dtype=bool) if self.hard is None else self.hard
+        below = (x <= self.low + near) & ~hard[:, 0] & (gradient > pull)
+        return np.asarray(below | ((x >= self.high - near) & ~hard[:, 1] & (gradient < -pull)))
+
+    @property
+    def size(self) -> int:
+        """Return the number of parameters P."""
+        return len(self.names)
+
+    def value(self, x: np.ndarray) -> np.ndarray:
+        """Return the objective at points (C, P), without slopes."""
+        return self.weigh(x, self.predict(np.exp(x)))
+
+    def weigh(self, x: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Return the objective at points (C, P) whose predictions (C, N) are known."""
+        off = x - self.center
+        return self.data.loss(predicted).value.sum(-1) + 0.5 * np.einsum("cp,pq,cq->c", off, self.precision, off)
+
+    def look(self, x: np.ndarray, rows: np.ndarray | None = None) -> Point:
+        """Return the objective and its derivatives at points (C, P).
+
+        Parameters
+        ----------
+        x : array (C, P)
+            Log-parameters.
+        rows : int array (C,), optional
+            Rows of the data that the points belong to, where the data hold several.
+        """
+        c, p = x.shape
+        shifts = np.concatenate([np.zeros((1, p)), self.step * np.eye(p), -self.step * np.eye(p)])
+        cloud = (x[:, None] + shifts).reshape(-1, p)
+        found = self.predict(np.exp(cloud)).reshape(c, 2 * p + 1, -1)
+        m = found[:, 0]
+        slopes = np.moveaxis(found[:, 1 : p + 1] - found[:, p + 1 :], 1, 2) / (2 * self.step)
+        data = self.data if rows is None else self.data.with_values(self.data.value[rows])
+        loss = data.loss(m)
+        off = x - self.center
+        pull = off @ self.precision
+        return Point(
+            x, loss.value.sum(-1) + 0.5 * (pull * off).sum(-1), np.einsum("cn,cnp->cp", loss.slope, slopes) + pull,
+            np.einsum("cnp,cn,cnq->cpq", slopes, loss.curvature, slopes) + self.precision, m, slopes,
+        )  # fmt: skip
+
+    def without_prior(self) -> Target:
+        """Return the likelihood alone."""
+        return replace(self, precision=np.zeros_like(self.precision))
+
+    def in_contrast(self, pivot: int, weights: np.ndarray, name: str) -> Target:
+        """Return the same objective with log-parameter `pivot` replaced by ``sum_k weights_k x_k``; its own weight is not 0."""
+        back = np.eye(self.size)
+        back[pivot] = -weights / weights[pivot]
+        back[pivot, pivot] = 1.0 / weights[pivot]
+        low, high = self.low.copy(), self.high.copy()
+        ends = np.stack([weights * self.low, weights * self.high])
+        low[pivot], high[pivot] = ends.min(0).sum(), ends.max(0).sum()
+        forward = np.eye(self.size)
+        forward[pivot] = weights
+        names = (*self.names[:pivot], name, *self.names[pivot + 1 :])
+        # where the parts of the combination are along the line that leaves it alone is nobody's concern
+        hard = np.repeat((np.arange(self.size) != pivot)[:, None], 2, axis=1)
+
+        def predict(theta: np.ndarray) -> np.ndarray:
+            return self.predict(np.exp(np.log(theta) @ back.T))
+
+        return replace(
+            self, names=names, predict=predict, low=low, high=high, center=forward @ self.center,
+            precision=back.T @ self.precision @ back, hard=hard,
+        )  # fmt: skip
+
+
+def flat_prior(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return center and precision of no prior."""
+    return np.zeros(size), np.zeros((size, size))

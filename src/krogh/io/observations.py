@@ -1,0 +1,166 @@
+"""Read observations for ``krogh infer``: one measured value a row, with its matrix, time, error and limit of quantification."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from krogh.errors import InputError, nearest
+from krogh.inference.experiment import MATRICES
+from krogh.inference.observations import Observations
+from krogh.io.text_file import read_text_file
+from krogh.units import parse_any, parse_quantity
+
+__all__ = ["read_observations"]
+
+_COLUMNS = ("dataset", "matrix", "time", "value", "sd", "cv", "lloq")
+_OTHER_NAMES = {"concentration": "value", "t": "time", "loq": "lloq", "blq": "lloq", "ecf": "interstitium"}
+_MATRIX_NAMES = {
+    "ecf": "interstitium", "isf": "interstitium", "brain ecf": "interstitium", "brain": "brain total", "plasma total": "plasma",
+    "plasma unbound": "plasma free", "plasma, free": "plasma free", "plasma, total": "plasma",
+}  # fmt: skip
+_BELOW = ("blq", "bloq", "<lloq", "<loq")
+_EXAMPLE = "a header such as 'matrix,time [h],value [uM],sd [uM],lloq [uM]'"
+
+
+def read_observations(paths: Sequence[Path], molar_mass_kg_mol: float | None, *, cv: float | None = None) -> Observations:
+    """Return the rows of one or more CSV files.
+
+    Columns: ``matrix``; ``time [h]``; ``value [uM]`` (a number, ``BLQ``, or ``<0.5``); ``sd [uM]`` or ``cv [%]``; where they
+    apply ``lloq [uM]`` and ``dataset`` (else the name of the file). Units are those of the header; mass concentrations need the
+    molar mass.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files; each has its own units.
+    molar_mass_kg_mol : float or None
+        For values in mass per volume.
+    cv : float, optional
+        Relative SD of values without an error of their own [1].
+
+    Raises
+    ------
+    InputError
+        If a file is unreadable or a row malformed; the message names file and line.
+    """
+    rows = [row for path in paths for row in _read(path, molar_mass_kg_mol, cv)]
+    text, numbers = [r[0] for r in rows], np.array([r[1] for r in rows], dtype=float).reshape(-1, 6)
+    t, value, sd, own_cv, lloq, line = numbers.T
+    return Observations(tuple(t[0] for t in text), tuple(t[1] for t in text), t, value, sd, own_cv, lloq, line.astype(int))
+
+
+_Row = tuple[tuple[str, str], list[float]]
+
+
+def _read(path: Path, molar_mass: float | None, cv: float | None) -> list[_Row]:
+    text = read_text_file(path, what="a CSV of observations")
+    reader = csv.reader(io.StringIO(text, newline=None))
+    try:
+        rows = [(reader.line_num, [c.strip() for c in cells]) for cells in reader if any(c.strip() for c in cells)]
+    except csv.Error as error:
+        raise InputError(f"{path.name}, line {reader.line_num}", got=str(error), expected="a CSV") from None
+    rows = [r for r in rows if not r[1][0].startswith("#")]
+    if len(rows) < 2:
+        raise InputError(path.name, got="no rows", expected=f"{_EXAMPLE} and a value a line")
+    places, factors = _header(rows[0][1], path.name, molar_mass)
+    return [_row(cells, line, path, places, factors, cv) for line, cells in rows[1:]]
+
+
+def _header(cells: list[str], where: str, molar_mass: float | None) -> tuple[dict[str, int], dict[str, float]]:
+    """Return where each column is, and its factor to SI."""
+    places: dict[str, int] = {}
+    factors: dict[str, float] = {}
+    for i, cell in enumerate(cells):
+        name, bracket, rest = cell.partition("[")
+        key = name.strip().lower()
+        key = _OTHER_NAMES.get(key, key)
+        if key not in _COLUMNS:
+            raise InputError(f"{where}, header", got=f"'{cell}'", hint=nearest(key, _COLUMNS))
+        if key in places:
+            raise InputError(f"{where}, header", got=f"'{key}' twice", expected="each column once")
+        places[key] = i
+        if key in ("dataset", "matrix"):
+            continue
+        unit = rest.partition("]")[0].strip()
+        if not bracket and key != "cv":
+            raise InputError(f"{where}, header", got=f"'{cell}'", expected=f"a unit in brackets, {_EXAMPLE}")
+        factors[key] = _factor(key, unit, f"{where}, header '{cell}'", molar_mass)
+    missing = [k for k in ("matrix", "time", "value") if k not in places]
+    if missing:
+        raise InputError(f"{where}, header", got=f"no column '{missing[0]}'", expected=_EXAMPLE)
+    return places, factors
+
+
+def _factor(key: str, unit: str, where: str, molar_mass: float | None) -> float:
+    if key == "time":
+        return parse_quantity(f"1 {unit}", "time", where=where)
+    if key == "cv":
+        return parse_quantity(f"1 {unit}", "fraction", where=where)
+    found = parse_any(f"1 {unit}", "concentration", "mass_concentration", where=where)
+    if found.dimension == "concentration":
+        return found.value_si
+    if molar_mass is None:
+        raise InputError(where, got=f"'{unit}'", expected="a molar concentration", hint="or give the molar mass with --set")
+    return found.value_si / molar_mass
+
+
+def _row(cells: list[str], line: int, path: Path, places: dict[str, int], factors: dict[str, float], cv: float | None) -> _Row:
+    where = f"{path.name}, line {line}"
+    if len(cells) > max(places.values()) + 1 and len(cells) > len(places):
+        raise InputError(where, got=f"{len(cells)} cells under {len(places)} headings", expected="one a heading")
+    held = {k: cells[i] if i < len(cells) else "" for k, i in places.items()}
+    matrix = _MATRIX_NAMES.get(held["matrix"].lower().replace("_", " "), held["matrix"].lower().replace("_", " "))
+    if matrix not in MATRICES or matrix.endswith("auc"):
+        raise InputError(
+            f"{where}, matrix", got=f"'{held['matrix']}'", hint=nearest(matrix, [m for m in MATRICES if "auc" not in m])
+        )
+    numbers = {k: _number(held.get(k, ""), factors.get(k, 1.0), f"{where}, {k}") for k in ("time", "sd", "cv", "lloq")}
+    value = held["value"].lower().replace(" ", "")
+    below = value in _BELOW
+    if value.startswith("<") and not below:
+        limit = _number(value[1:], factors["value"], f"{where}, value")
+        numbers["lloq"], below = limit, True
+    measured = math.nan if below else _number(value, factors["value"], f"{where}, value", blank=None)
+    if math.isnan(numbers["time"]):
+        raise InputError(f"{where}, time", got="a blank", expected="a number")
+    if below and not numbers["lloq"] > 0:
+        raise InputError(
+            f"{where}, value", got=f"'{held['value']}' without its limit", expected="a limit in the column lloq, or '<0.5'"
+        )
+    sd, own_cv = (0.0 if math.isnan(numbers[k]) else numbers[k] for k in ("sd", "cv"))
+    _check(where, time=numbers["time"], sd=sd, cv=own_cv)
+    if not (sd > 0 or own_cv > 0):
+        if cv is None:
+            raise InputError(
+                where, got="no error", expected="a value > 0 in sd or cv", hint="or give one for all with --cv '10 %'"
+            )
+        own_cv = cv
+    lloq = 0.0 if math.isnan(numbers["lloq"]) else numbers["lloq"]
+    _check(where, lloq=lloq)
+    return (held.get("dataset") or path.stem, matrix), [numbers["time"], measured, sd, own_cv, lloq, line]
+
+
+def _number(text: str, factor: float, where: str, blank: float | None = math.nan) -> float:
+    if not text and blank is not None:
+        return blank
+    try:
+        number = float(text) * factor
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(where, got=f"'{text}'", expected="a finite number")
+    return number
+
+
+def _check(where: str, **values: float) -> None:
+    for name, value in values.items():
+        if value < 0 or (name == "cv" and value > 10):
+            raise InputError(
+                f"{where}, {name}", got=f"{value:g} (SI)", expected="a value >= 0" if name != "cv" else "0 to 1000 %"
+            )

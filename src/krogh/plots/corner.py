@@ -1,0 +1,96 @@
+"""Draw what the data say about every parameter and every pair: the posterior, or its normal approximation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy.stats import chi2
+
+from krogh.plots.inference import parameter_axis
+from krogh.plots.style import GREY, house_style, legend_on_top, new_figure
+
+if TYPE_CHECKING:
+    from krogh.runs.infer import Inference
+
+__all__ = ["draw_corner"]
+
+_FILL, _LINE, _BEST = "#56B4E9", "#0072B2", "#D55E00"
+_BINS = 36
+
+
+def draw_corner(result: Inference) -> Figure:
+    """Return a grid: on the diagonal the distribution of each parameter, below it that of each pair."""
+    from krogh.runs.infer_tables import scale
+
+    count = len(result.parameters)
+    sampled = result.posterior is not None
+    log = result.posterior.x if result.posterior is not None else result.draws
+    units = np.array([scale(p) for p in result.parameters])
+    low, high = np.quantile(log, [0.001, 0.999], axis=0)
+    width = max(6.5, 2.3 * count + 0.8)
+    what = "Posterior samples" if sampled else "Normal approximation (no posterior was sampled)"
+    caption = (
+        f"{what} of {result.compound}. Diagonal: each parameter, with its {100 * result.level:.0f} % profile interval dotted. "
+        f"Below: each pair; lines hold 68 % and 95 % of the normal approximation. A narrow "
+        "oblique shape is a combination that is known better than its parts."
+    )
+    keys = [Line2D([], [], color=_LINE, label="normal approximation, 68 and 95 %"),
+            Line2D([], [], color=_BEST, marker="+", ls="", ms=8, label="best fit"),
+            Line2D([], [], color=GREY, ls=":", label="profile interval")]  # fmt: skip
+    with house_style():
+        figure = new_figure(width, 1.9 * count + 0.5, f"What the data say: {result.compound}", caption, legend_rows=1)
+        axes = np.atleast_2d(figure.subplots(count, count, squeeze=False))
+        for i in range(count):
+            for j in range(count):
+                axis = axes[i, j]
+                if j > i:
+                    axis.set_visible(False)
+                    continue
+                if i == j:
+                    _one(axis, result, i, np.exp(log[:, i]) / units[i], sampled)
+                else:
+                    _pair(axis, result, i, j, np.exp(log[:, [j, i]]) / units[[j, i]], units[[j, i]], sampled)
+                    parameter_axis(axis.yaxis, *np.exp([low[i], high[i]]) / units[i])
+                    axis.set_ylim(*np.exp([low[i], high[i]]) / units[i])
+                parameter_axis(axis.xaxis, *np.exp([low[j], high[j]]) / units[j])
+                axis.set_xlim(*np.exp([low[j], high[j]]) / units[j])
+                axis.tick_params(labelbottom=i == count - 1, labelleft=j == 0 and i > 0)
+        for k, p in enumerate(result.parameters):
+            axes[-1, k].set_xlabel(f"{p.name} [{p.unit or '1'}]")
+            if k:
+                axes[k, 0].set_ylabel(f"{p.name} [{p.unit or '1'}]")
+        return legend_on_top(figure, keys)
+
+
+def _one(axis: Any, result: Inference, k: int, values: np.ndarray, sampled: bool) -> None:
+    from krogh.runs.infer_tables import scale
+
+    unit = scale(result.parameters[k])
+    low, high = np.quantile(values, [0.001, 0.999])
+    edges = np.geomspace(low, high, _BINS if sampled else 12)
+    axis.hist(values, bins=edges, density=True, color=_FILL, alpha=0.6)
+    axis.set_yticks([])
+    for end in (result.low[k], result.high[k]):
+        if 0 < end < np.inf:
+            axis.axvline(end / unit, color=GREY, ls=":", lw=1)
+    axis.axvline(float(result.estimate[k]) / unit, color=_BEST, lw=1)
+
+
+def _pair(axis: Any, result: Inference, i: int, j: int, values: np.ndarray, units: np.ndarray, sampled: bool) -> None:
+    """Draw the samples of parameter j (across) and i (up), and the ellipses of the normal approximation."""
+    if sampled:
+        axis.plot(*values[:2500].T, ".", ms=1.6, color=_FILL, alpha=0.5, rasterized=True)
+    at = np.ix_([j, i], [j, i])
+    sd_known = np.all(result.fit.sd[[j, i]] < 5)
+    if sd_known:
+        root = np.linalg.cholesky(result.fit.covariance[at])
+        turn = np.linspace(0, 2 * np.pi, 121)
+        for share in (0.68, 0.95):
+            ring = result.fit.x[[j, i], None] + np.sqrt(chi2.ppf(share, 2)) * root @ np.array([np.cos(turn), np.sin(turn)])
+            axis.plot(*(np.exp(ring) / units[:, None]), color=_LINE, lw=1)
+    elif not sampled:
+        axis.plot(*values.T, ".", ms=2.5, color=_FILL)
+    axis.plot(*(result.estimate[[j, i]] / units), "+", color=_BEST, ms=8)

@@ -1,0 +1,39 @@
+"""Say what a reader of an inference should know: misfit, weak sensitivities, parameters that look alike, assumed kinetics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from krogh.inference.experiment import Experiment
+from krogh.inference.fit import Fit
+from krogh.inference.identify import Identifiability
+from krogh.inference.parameters import Parameter
+
+__all__ = ["notes_of"]
+
+
+def notes_of(
+    found: Fit, judged: Identifiability, parameters: Sequence[Parameter], experiments: Mapping[str, Experiment]
+) -> list[str]:
+    """Return what a reader of the result should know before using it."""
+    notes = []
+    if found.p_value < 0.01:
+        notes.append(
+            f"the data scatter more around the model than their errors say (chi2 {found.chi2:.0f} for {found.dof} degrees of "
+            f"freedom, p {found.p_value:.1g}): errors too small or model wrong; the intervals are too narrow"
+        )
+    if found.p_value > 0.999:
+        notes.append(f"the data scatter less than their errors say (chi2 {found.chi2:.2g} for {found.dof}): errors too large")
+    if found.slope_error > 1e-2:
+        notes.append(f"sensitivities are known to {100 * found.slope_error:.0f} % only: raise --cells or lower rtol")
+    pairs = [(i, j) for i in range(len(parameters)) for j in range(i)]
+    for i, j in pairs:
+        r = judged.correlation[i, j]
+        if abs(r) > 0.99 and judged.held[i] and judged.held[j]:
+            notes.append(f"{parameters[j].name} and {parameters[i].name} are hardly told apart (correlation {r:.3f})")
+    method = next(iter(experiments.values())).subject.compound
+    if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
+        p.name.endswith("Vmax") for p in parameters
+    ):
+        notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
+    return notes

@@ -1,0 +1,63 @@
+"""Small problems whose answers are known: a decay with an exact solution, and the pumped layer A of the notes."""
+
+import numpy as np
+from tests.pinn._cases import decaying
+
+from krogh import pinn
+from krogh.barrier.model import Barrier, Layer, Membrane
+from krogh.barrier.routes import Efflux, Passive
+from krogh.inference.observations import Observations
+from krogh.inference.target import Target, flat_prior
+from krogh.transport.problem import Problem, solve
+
+#: P [m/s], Vmax [mol/(m2 s)], Km [mol/m3] of case A.
+TRUTH = np.array([1e-6, 0.5e-6, 0.5])
+TIMES = np.linspace(3.0, 60.0, 20)
+
+
+def observations(t, value, *, sd=0.0, cv=0.0, lloq=0.0, matrix="tissue"):
+    n = len(t)
+    full = [np.broadcast_to(np.asarray(v, dtype=float), (n,)).copy() for v in (sd, cv, lloq)]
+    return Observations(("study",) * n, (matrix,) * n, np.asarray(t, dtype=float), np.asarray(value, dtype=float), *full,
+                        np.arange(n) + 2)  # fmt: skip
+
+
+def decay(t):
+    """Return the model a exp(-k t)."""
+    return lambda theta: theta[:, :1] * np.exp(-theta[:, 1:2] * t)
+
+
+def decay_target(data, *, center=(0.0, 0.0), reach=7.0):
+    center = np.array(center)
+    return Target(("a", "k"), decay(data.t_s), data, center - reach, center + reach, *flat_prior(2))
+
+
+def _problem(p, vmax, km, cells):
+    column = [np.asarray(x)[:, None, None] for x in (p, vmax, km)]
+    layer = Layer("tissue", 20e-6, 500e-12, 1.0, loss_per_s=0.02)
+    wall = Membrane("wall", 0, (Passive(column[0]), Efflux(*column[1:])))
+    blood = decaying()
+    repeated = type(blood)(*(np.repeat(getattr(blood, f), len(p), 0) for f in ("start_s", "rate_per_s", "coefficient", "fu")))
+    return Problem(Barrier(("drug",), (layer,), (wall,), batch=len(p)), repeated, float(TIMES[-1]), cells=cells)
+
+
+def by_volumes(theta, *, cells=64, rtol=1e-4):
+    """Return the mean of the layer at TIMES for rows of (P, Vmax, Km)."""
+    found = solve(_problem(*theta.T, cells), rtol=rtol, stops_s=TIMES)
+    return found.medium("tissue", found.sample(TIMES))[..., 0].T
+
+
+def by_networks(theta, *, tol=1e-4):
+    rows = [pinn.solve(_problem(*row[:, None], 64), tol=tol) for row in theta]
+    return np.array([r.medium("tissue", r.sample(TIMES))[:, 0, 0] for r in rows])
+
+
+def layer_target(value, free, *, predict=by_volumes, truth=TRUTH, step=1e-3, **errors):
+    """Return the target of case A with the first `free` parameters unknown."""
+    names = ("P", "Vmax", "Km")[:free]
+
+    def only(theta):
+        return predict(np.concatenate([theta, np.broadcast_to(truth[free:], (len(theta), 3 - free))], 1))
+
+    center = np.log(truth[:free])
+    return Target(names, only, observations(TIMES, value, **errors), center - 7, center + 7, *flat_prior(free), step)
