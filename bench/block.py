@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,15 @@ from krogh.barrier.routes import Efflux, Passive
 from krogh.transport.block.axis import uniform_axis
 from krogh.transport.block.model import BlockModel, assemble_block
 from krogh.transport.block.system import BlockSystem
+from krogh.transport.block.uneven import TissueMaps, even_maps
+from krogh.transport.block.uneven_system import UnevenSystem
+from krogh.transport.cylinder import Capillary, cylinder_graph
+from krogh.transport.graph import Graph
 from krogh.transport.integrate import integrate
 from krogh.transport.march import March
+from krogh.transport.mesh import layered_mesh
+from krogh.transport.operator import Operator
+from krogh.transport.path import path_graph
 
 DAY_S = 86400.0
 CORTEX = Path(os.environ.get("KROGH_DATA", "../shared/data")) / "pharma" / "mouse_cortex_network"
@@ -33,6 +41,18 @@ class Doses:
         return np.array([28800.0, 57600.0])
 
 
+_LAYERS = (
+    Layer("endothelium", 0.4e-6, 3e-11, 3.0), Layer("basement membrane", 0.1e-6, 6e-11, 0.8),
+    Layer("end-feet", 0.5e-6, 1e-12, 3.0), Layer("interstitium", 60e-6, 1.2e-10, 0.6, 2e-3),
+)  # fmt: skip
+
+
+def uniform() -> Barrier:
+    """Return four layers with P-gp, nothing varying along the barrier."""
+    walls = (Membrane("luminal", 0, (Passive(5e-8), Efflux(2e-8, 0.5, name="P-gp"))), Membrane("abluminal", 1, (Passive(8e-8),)))
+    return Barrier(("drug",), _LAYERS, walls)
+
+
 def patchy(n: int, *, pump: bool = True) -> BlockModel:
     """Return five layers, a perfused lumen, P-gp, and leak lines and pores of a thousand times the permeability."""
     rng = np.random.default_rng(0)
@@ -42,10 +62,7 @@ def patchy(n: int, *, pump: bool = True) -> BlockModel:
         p[:, n // 2] *= 1e3
     at = rng.integers(0, n, (8, 2))
     p1[at[:, 0], at[:, 1]] *= 1e3
-    layers = (
-        Layer("lumen", 3e-6, 3e-10), Layer("endothelium", 0.4e-6, 3e-11, 3.0), Layer("basement membrane", 0.1e-6, 6e-11, 0.8),
-        Layer("end-feet", 0.5e-6, 1e-12, 3.0), Layer("interstitium", 60e-6, 1.2e-10, 0.6, 2e-3),
-    )  # fmt: skip
+    layers = (Layer("lumen", 3e-6, 3e-10), *_LAYERS)
     routes: tuple[Any, ...] = (Passive(p1.reshape(1, 1, -1)), *((Efflux(2e-8, 0.5, name="P-gp"),) if pump else ()))
     walls = (Membrane("luminal", 1, routes), Membrane("abluminal", 2, (Passive(p2.reshape(1, 1, -1)),)))
     side = uniform_axis(n * 1e-6, n)
@@ -99,6 +116,84 @@ def _day(n: int, rtol: float, goal: float) -> tuple[March, float]:
     return run, auc
 
 
+def _graph_day(name: str, build: Callable[[bool], Graph], goal: float) -> None:
+    """Print a day of a slab or a cylinder, its AUC error in time from a coarser mesh."""
+
+    def run(small: bool, rtol: float) -> tuple[float, March, float]:
+        operator = Operator(build(small))
+        start = time.process_time()
+        march = integrate(operator, Doses(), DAY_S, rtol=rtol, reduce=lambda u: u[..., :1])
+        assert march.auc is not None
+        return float((operator.graph.capacity * march.auc).sum()), march, time.process_time() - start
+
+    coarse, fine = run(True, 1e-3)[0], run(True, 1e-6)[0]
+    _, march, spent = run(False, 1e-3)
+    spent = min(spent, run(False, 1e-3)[2])
+    print(f"24 h, three doses, P-gp, {name} at rtol 1e-3: {spent:.2f} s (goal {goal:g}), {march.stats.steps} steps, "
+          f"{march.stats.iterations / march.stats.solves:.1f} iterations a stage, "
+          f"AUC error {abs(coarse / fine - 1):.1e} on a coarser mesh (goal 5e-6), "
+          f"worst mass defect of a step {march.worst_defect:.0e}")  # fmt: skip
+
+
+def _slab_and_cylinder() -> None:
+    barrier, vessel = uniform(), Capillary(3e-6, 3e-4, 1e-3)
+
+    def cylinder(small: bool) -> Graph:
+        across, along = (26, 24) if small else (104, 192)
+        return cylinder_graph(barrier, layered_mesh(barrier.layers, across), vessel, along, np.ones((1, 1)))
+
+    _graph_day("slab of 80 cells", lambda small: path_graph(barrier, layered_mesh(barrier.layers, 80)), 0.1)
+    _graph_day("cylinder of 104 x 192 cells", cylinder, 3.0)
+
+
+def _uneven(n: int, contrast: float) -> None:
+    """Print a stage with a random smooth diffusivity and random binding."""
+    model, rng = patchy(n), np.random.default_rng(1)
+    even, own = even_maps(model), model.mesh.layer == 4
+    waves = [np.cos(np.pi * k * np.arange(n) / n + rng.random()) for k in rng.integers(1, 6, 9)]
+    field = sum(np.multiply.outer(np.multiply.outer(a[: own.sum()], b), c) for a, b, c in zip(*[iter(waves)] * 3, strict=True))
+    diffusivity, storage = even.diffusivity.copy(), even.storage.copy()
+    diffusivity[0, own] = (contrast ** ((field - field.min()) / np.ptp(field) - 0.5)).reshape(own.sum(), -1)
+    storage[0, own] = rng.uniform(1, 3, storage[0, own].shape)
+    system = UnevenSystem(model, TissueMaps(diffusivity, storage, even.uptake), tolerance=1e-6)
+    r, zero, blood, found = system.capacity * rng.random(system.shape), np.zeros(system.shape), np.array([[1.0]]), []
+    for gh in (0.01, 1.0, 100.0):
+        best = np.inf
+        for _ in range(2):
+            system.start(zero, blood)
+            start = time.process_time()
+            system.stage(gh, r, zero, blood)
+            best = min(best, time.process_time() - start)
+        found.append(f"{1e3 * best:.0f} ms ({system.work[1]} products)")
+    print(
+        f"uneven stage {n}^3, diffusivity contrast {contrast:g}, patches x1000, P-gp: {', '.join(found)} at gh = 0.01 / 1 / 100 s"
+    )
+
+
+def _robust(cases: int = 200, side: int = 16) -> None:
+    from tests.transport.test_uneven import check_random_case
+
+    rng, start = np.random.default_rng(77), time.process_time()
+    work = np.array([check_random_case(rng, case, side) for case in range(cases)])
+    spent = time.process_time() - start
+    print(f"{cases} random uneven stages of {side} x {side} lines, contrast to 1e6, patches x1000, dt D/h2 1e-3..1e9: "
+          f"no failure, products {np.median(work[:, 1]):.0f} median, {work[:, 1].max()} most, {spent:.1f} s")  # fmt: skip
+
+
+def _fixed(n: int = 64) -> None:
+    """Print a step of the methods with fixed steps."""
+    system = BlockSystem(patchy(n), tolerance=1e-6)
+    h = 0.5 * system.stability_limit_s()
+    for method, factor in (("explicit", 1.0), ("adi", 500.0)):
+        spent = []
+        for steps in (2, 22):
+            start = time.process_time()
+            integrate(system, _NoBlood(), steps * factor * h, method=method, step_s=factor * h, reduce=lambda u: u[..., :1])
+            spent.append(time.process_time() - start)
+        print(f"{method} step {n}^3 with P-gp and patches: {1e3 * (spent[1] - spent[0]) / 20:.1f} ms, "
+              f"step {factor * h:.1e} s")  # fmt: skip
+
+
 def _network() -> None:
     if not CORTEX.is_dir():
         print("network: skipped, mouse_cortex_network is not in KROGH_DATA")
@@ -106,7 +201,6 @@ def _network() -> None:
     from krogh.io.network_file import read_network
     from krogh.transport.network.assemble import Tissue, network_graph
     from krogh.transport.network.vessels import poiseuille_flow, refine
-    from krogh.transport.operator import Operator
 
     vessels = read_network(CORTEX / "nodes.csv", CORTEX / "segments.csv")
     flow = poiseuille_flow(refine(vessels, 10e-6))
@@ -178,6 +272,13 @@ def _fipy(n: int = 32, steps: int = 50, t_end_s: float = 20.0) -> None:
           f"at equal error (first order, extrapolated) {equal:.0f} s: {equal / mine:.0f} x (goal 100)")  # fmt: skip
 
 
+def _dolfinx() -> None:
+    from importlib.util import find_spec
+
+    found = "installed, but no driver for it is kept here" if find_spec("dolfinx") else "not installed (pip has no package)"
+    print(f"DOLFINx: {found}; not compared")
+
+
 def run() -> None:
     print(f"triad bandwidth of one thread {_bandwidth():.1f} GB/s")
     _stage(64, 16)
@@ -187,7 +288,12 @@ def run() -> None:
         if n == 32:
             _, fine = _day(n, 1e-6, np.nan)
             print(f"AUC error of 32^3 at rtol 1e-3 against 1e-6: {abs(coarse / fine - 1):.1e} (goal 5e-6)")
+    _slab_and_cylinder()
+    _uneven(64, 1e6)
+    _robust()
+    _fixed()
     _fipy()
+    _dolfinx()
     _day(128, 1e-3, 150.0)
     _network()
 

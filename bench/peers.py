@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from krogh.barrier.model import Barrier
@@ -9,7 +12,7 @@ from krogh.transport.block.model import BlockModel
 from krogh.transport.march import BloodSource
 from krogh.transport.mesh import Mesh
 
-__all__ = ["fipy_layers"]
+__all__ = ["deepxde_slab", "fipy_block", "fipy_layers"]
 
 
 def fipy_layers(barrier: Barrier, mesh: Mesh, blood: BloodSource, t_end_s: float, steps: int) -> np.ndarray:
@@ -93,3 +96,43 @@ def fipy_block(model: BlockModel, u0: np.ndarray, t_end_s: float, steps: int) ->
     out = np.empty_like(u0)
     out[cx, cy, cz] = u.value
     return out
+
+
+def deepxde_slab(name: str, adam: int, lbfgs: int) -> Callable[[int, np.ndarray, np.ndarray], np.ndarray]:
+    """Return ``answer(layer, x_m, t_s)`` of a one-layer model problem by DeepXDE (torch, float64), as its demos recommend."""
+    import os
+
+    os.environ["DDE_BACKEND"] = "pytorch"
+    import deepxde as dde
+
+    from bench.pinn_cases import KM, RATE_PER_S, SLABS, T_END_S, VMAX
+
+    dde.config.set_default_float("float64")
+    dde.config.set_random_seed(0)
+    (length,), (d,), (loss,), (p,) = SLABS[name]
+    biot, pump, fade = p * length / d, VMAX * 1e6 / p, RATE_PER_S * T_END_S
+
+    def equation(x: Any, u: Any) -> Any:
+        bend = dde.grad.hessian(u, x, i=0, j=0)
+        return dde.grad.jacobian(u, x, i=0, j=1) - d * T_END_S / length**2 * bend + loss * T_END_S * u
+
+    def wall(x: Any, u: Any, _: Any) -> Any:
+        import torch
+
+        slope = dde.grad.jacobian(u, x, i=0, j=0)
+        return slope / biot + torch.exp(-fade * x[:, 1:2]) - u - pump * u / (KM + u)
+
+    domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    rows = [
+        dde.icbc.OperatorBC(domain, wall, lambda x, on: on and dde.utils.isclose(x[0], 0)),
+        dde.icbc.NeumannBC(domain, lambda x: 0, lambda x, on: on and dde.utils.isclose(x[0], 1)),
+        dde.icbc.IC(domain, lambda x: 0, lambda _, on: on),
+    ]
+    data = dde.data.TimePDE(domain, equation, rows, num_domain=2540, num_boundary=160, num_initial=160)
+    model = dde.Model(data, dde.nn.FNN([2] + [64] * 4 + [1], "tanh", "Glorot normal"))
+    model.compile("adam", lr=1e-3)
+    model.train(iterations=adam, display_every=10**6, verbose=0)
+    dde.optimizers.set_LBFGS_options(maxiter=lbfgs, maxcor=100, ftol=0, gtol=1e-12)
+    model.compile("L-BFGS")
+    model.train(display_every=10**6, verbose=0)
+    return lambda layer, x, t: model.predict(np.stack([x * 1e6 / length, t / T_END_S], 1))[:, 0]

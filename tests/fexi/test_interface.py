@@ -39,7 +39,7 @@ def test_every_model_and_estimator_meets_the_contract():
 
 
 def test_flags_explain_themselves():
-    assert [f.value for f in Flag] == list(range(7))
+    assert [f.value for f in Flag] == list(range(8))
     assert all(f.sentence for f in Flag)
     assert [f for f in Flag if f.failed] == [Flag.MASKED, Flag.NON_FINITE, Flag.NOT_CONVERGED]
 

@@ -182,6 +182,28 @@ def test_wrong_trainings_are_refused_before_work(arguments: list[str], kind: Any
     assert not (tmp_path / "net").exists()
 
 
+@pytest.mark.parametrize("estimator", ["supervised", "selfsup", "physics"])
+def test_every_network_trains_fits_and_takes_part_in_the_benchmark(
+    estimator: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, few = tmp_path / "net", ["--set", "rounds=2", "--set", "voxels=500"]
+    run_here("train", estimator, "--protocol", "human-bbb", "--snr", "30:80", "--quiet", *few, "--out", out)
+    assert f"--estimator {estimator} --weights" in capsys.readouterr().out
+    given = [scan, "--protocol", "human-bbb", "--estimator", estimator, "--no-figures", "--quiet", "--noise-sd", 2]
+    run_here("fit", *given, "--weights", out, "--out", tmp_path / "o")
+    place = tmp_path / "o" / "sub-07" / "dwi"
+    assert np.isfinite(read_image(place / "sub-07_model-fexi_param-axrSd_dwimap.nii.gz").data).any()
+    side = json.loads((place / "sub-07_model-fexi_param-axrLow_dwimap.json").read_text())
+    words = {"supervised": "expected-error", "selfsup": "Cramer-Rao (not calibrated)", "physics": "posterior"}
+    assert words[estimator] in side["Description"]
+    name = f"constant,nlls,{estimator}"
+    tiny = ["--set", f"{estimator}.rounds=2", "--set", f"{estimator}.voxels=500"]
+    run_here("benchmark", "--voxels", 300, "--estimators", name, *tiny, "--quiet")
+    printed = capsys.readouterr().out
+    assert "Shrinkage: when the true AXR rises by 1 1/s the estimate rises by constant 0.00" in printed
+    assert estimator in printed
+
+
 def test_prior_from_a_file(tmp_path: Path) -> None:
     from krogh.fexi.learned.tissue import named_prior
     from krogh.fexi.models.axr import AxrModel

@@ -15,7 +15,7 @@ from ._files import run_here
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference" / "fexi-files.md").read_text(encoding="utf-8")
-PAGES = ["fexi-fit", "fexi-cohort", "fexi-simulate", "fexi-precision", "fexi-learned", "fexi-networks"]
+PAGES = ["fexi-fit", "fexi-cohort", "fexi-simulate", "fexi-precision", "fexi-learned", "fexi-calibrate", "fexi-networks"]
 
 
 def blocks(page: str, language: str) -> list[str]:

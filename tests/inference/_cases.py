@@ -1,7 +1,7 @@
 """Small problems whose answers are known: a decay with an exact solution, and the pumped layer A of the notes."""
 
 import numpy as np
-from tests.pinn._cases import decaying
+from bench.pinn_cases import decaying
 
 from krogh import pinn
 from krogh.barrier.model import Barrier, Layer, Membrane

@@ -79,8 +79,8 @@ def test_the_memory_of_a_long_run_is_bounded():
         assert seen == list(range(count))[::-1]
         assert not tape.kept
         states[count] = tape.most_states
-    for count, held in states.items():  # a stretch of k steps and N/k starts: at best 2 sqrt(12 N), all stages are 6 N
-        assert held <= max(120, 1.5 * 2 * np.sqrt(12 * count)), count
+    for count, held in states.items():  # k steps of 3 states, N/k starts of 2: at best 2 sqrt(6 N), all stages are 3 N
+        assert held <= max(120, 1.5 * 2 * np.sqrt(6 * count)), count
 
 
 def test_the_steps_of_the_adjoint_are_those_of_a_plain_run():

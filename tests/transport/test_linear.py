@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+import scipy.fft
 
 from krogh.barrier.model import Barrier, Layer, Membrane
 from krogh.barrier.routes import Passive
+from krogh.transport.balance import close_balance
 from krogh.transport.cylinder import Capillary, cylinder_graph
 from krogh.transport.linear import SOLVERS, ChainSolver, SparseSolver
+from krogh.transport.linear.cg import conjugate_gradients
+from krogh.transport.linear.cosines import Cosines
+from krogh.transport.linear.gmres import Seen, gmres
 from krogh.transport.mesh import layered_mesh
-from krogh.transport.newton import consistent_faces
+from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 
 from ._cases import operator_of, saturable, steady
@@ -76,3 +81,62 @@ def test_faces_come_into_balance_and_cells_stay():
     assert np.array_equal(settled[cells], u[cells])
     slope = np.abs(operator.slopes(settled, blood).tail).max()
     assert np.abs(operator.rate(settled, blood)[~cells]).max() <= 1e-14 * slope
+
+
+def test_what_earlier_solves_found_serves_later_ones():
+    rng = np.random.default_rng(5)
+    matrix = np.eye(80) + 0.3 * rng.standard_normal((80, 80)) / np.sqrt(80)
+    seen, counts = Seen(), []
+    start, slope = rng.standard_normal((2, 80))
+    for k in range(6):  # right-hand sides of one plane: the third is known
+        b = start + k * slope
+        x, count, good = gmres(lambda v: matrix @ v, b, lambda v: v, tolerance=1e-6, seen=seen)
+        counts.append(count)
+        assert good
+        assert np.linalg.norm(b - matrix @ x) <= 2e-6 * np.linalg.norm(b)
+    assert counts[0] > 5
+    assert max(counts[2:]) <= 2
+
+
+def test_cosines_by_products_are_the_fast_transform():
+    cells = np.random.default_rng(6).random((2, 5, 8, 6))
+    own = Cosines((5, 8, 6))
+    np.testing.assert_allclose(own.forward(cells), scipy.fft.dctn(cells, axes=(1, 2, 3), norm="ortho"), atol=1e-13)
+    np.testing.assert_allclose(own.backward(own.forward(cells)), cells, atol=1e-13)
+    large = Cosines((100, 2, 2))
+    wide = np.random.default_rng(7).random((1, 100, 2, 2))
+    np.testing.assert_allclose(large.backward(large.forward(wide)), wide, atol=1e-13)
+
+
+def test_conjugate_gradients_solve_and_say_when_they_do_not():
+    rng = np.random.default_rng(8)
+    root = rng.standard_normal((40, 40))
+    matrix = root @ root.T + 40 * np.eye(40)
+    b = rng.standard_normal(40)
+    near = 1.0 / np.diag(matrix)
+    stop = lambda x, z: float(np.abs(z).max()) <= 1e-10  # noqa: E731
+    x, count, good = conjugate_gradients(lambda v: matrix @ v, b, lambda v: near * v, enough=stop, most=100)
+    assert good
+    assert 1 < count <= 40
+    np.testing.assert_allclose(matrix @ x, b, atol=1e-7)
+    _, count, good = conjugate_gradients(lambda v: matrix @ v, b, lambda v: near * v, enough=stop, most=2)
+    assert not good
+    assert count == 2
+    x, count, good = conjugate_gradients(lambda v: matrix @ v, 0 * b, lambda v: near * v, enough=stop, most=2)
+    assert good
+    assert count == 0
+
+
+def test_the_balance_of_a_stage_is_closed_to_round_off():
+    operator = operator_of(saturable(), 24)
+    signs = np.array([sign for _, sign in operator.ledger_names])
+    rng, blood, gh = np.random.default_rng(9), np.array([[0.7]]), 3.0
+    r = operator.graph.capacity * rng.random(operator.graph.shape)
+    exact = solve_stage(operator, SOLVERS["chain"](operator), gh, r, 0 * r, blood).u
+    u, rows, closed = close_balance(operator, gh, r, exact * (1 + 1e-6 * rng.random(exact.shape)), blood)
+    assert closed
+    held = float((operator.graph.capacity * u).sum())
+    assert abs(held - float(r.sum()) - gh * float((rows @ signs)[0, 0])) <= 1e-15 * held
+    np.testing.assert_allclose(u, exact, rtol=2e-6)
+    _, _, closed = close_balance(operator, gh, r, 0.5 * exact, blood)
+    assert not closed

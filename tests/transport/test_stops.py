@@ -1,7 +1,7 @@
 """Steps end at the times that are asked for, at no cost in accuracy and without restarting the step size."""
 
 import numpy as np
-from tests.pinn._cases import case
+from bench.pinn_cases import case
 
 from krogh.transport.problem import solve
 

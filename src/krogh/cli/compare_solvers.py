@@ -25,7 +25,12 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures; default: print only.")] = None,
     species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
     dose: Annotated[str | None, typer.Option(help="For all, e.g. '100 mg oral'.  [default: a typical one]")] = None,
+    geometry: Annotated[str, typer.Option(help="slab or cylinder.")] = "slab",
     duration: Annotated[str, typer.Option(help="How long, e.g. '1 h'.")] = "1 h",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="How the networks are trained: lsq, or classic as a baseline (repeatable).  [default: lsq]"),
+    ] = None,
     tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
     cells: Annotated[int, typer.Option(help="Cells of the finite volumes, and points of comparison.")] = 120,
     set_: options.Set = None,
@@ -40,12 +45,16 @@ def compare(
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
-    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": "slab"}
+    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": geometry}
     cases = plan(build_config({}, set_ or (), given))
     if out is not None:
         check_output(out, overwrite=overwrite)
     with options.progress([c.labels[0] for c in cases], quiet=quiet or json_) as note:
-        found = [compare_solvers(c, tol=tol, seed=seed, progress=partial(note, c.labels[0])) for c in cases]
+        found = [
+            compare_solvers(c, method=m, tol=tol, seed=seed, progress=partial(note, c.labels[0]))
+            for c in cases
+            for m in method or ["lsq"]
+        ]
     files = _save(out, found, overwrite=overwrite) if out is not None else []
     if json_:
         rows = [_row(c) for c in found]
@@ -60,7 +69,7 @@ def compare(
 
 def _row(c: Comparison) -> dict[str, object]:
     return {
-        "compounds": list(c.labels), "converged": c.converged, "certificate": c.certificate, "tol": c.tol,
+        "compounds": list(c.labels), "method": c.method, "converged": c.converged, "certificate": c.certificate, "tol": c.tol,
         "relative_error": {m: dict(zip(c.labels, e.tolist(), strict=True)) for m, e in zip(c.media, c.error, strict=True)},
         "relative_error_log_time": {
             m: dict(zip(c.labels, e.tolist(), strict=True)) for m, e in zip(c.media, c.log_error, strict=True)
@@ -73,8 +82,8 @@ def _row(c: Comparison) -> dict[str, object]:
 def _print(c: Comparison) -> None:
     from krogh.cli.tables import print_columns
 
-    verdict = "converged" if c.converged else "FAILED: no answer at this tolerance; raise --tol"
-    typer.echo(f"{', '.join(c.labels)}: networks {verdict} (certificate {c.certificate:.1e}, asked for {c.tol:.0e})")
+    verdict = "converged" if c.converged else "FAILED: no answer at this tolerance"
+    typer.echo(f"{', '.join(c.labels)}: networks ({c.method}) {verdict} (certificate {c.certificate:.1e}, asked for {c.tol:.0e})")
     rows = [
         [label, medium, f"{c.error[i, s]:.1e}", f"{c.log_error[i, s]:.1e}"]
         for s, label in enumerate(c.labels)
@@ -98,7 +107,8 @@ def _save(out: Path, found: list[Comparison], *, overwrite: bool) -> list[str]:
     files = []
     with output_folder(out, overwrite=overwrite) as folder:
         for comparison in found:
-            name = f"solvers_{file_stem(comparison.labels[0])}.png"
+            of_method = "" if comparison.method == "lsq" else f"_{comparison.method}"
+            name = f"solvers_{file_stem(comparison.labels[0])}{of_method}.png"
             draw_solvers(comparison).savefig(folder / name)
             files.append(name)
         config = {"comparisons": [_row(c) for c in found]}

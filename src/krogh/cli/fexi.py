@@ -1,4 +1,4 @@
-"""Give FEXI MRI its commands: ``krogh fexi protocol | simulate | fit | cohort | train | crlb | design | benchmark``."""
+"""Give FEXI MRI its commands: protocol, simulate, fit, cohort, train, crlb, design, benchmark and calibrate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from krogh.cli import fexi_benchmark, fexi_cohort, fexi_fit, fexi_precision, fexi_simulate, fexi_train, options
+from krogh.cli import (
+    fexi_benchmark,
+    fexi_calibrate,
+    fexi_cohort,
+    fexi_fit,
+    fexi_precision,
+    fexi_simulate,
+    fexi_train,
+    options,
+)
 from krogh.cli.fexi_common import report
 
 __all__ = ["register"]
@@ -21,7 +30,7 @@ def register(app: typer.Typer) -> None:
     protocol.command("show")(show)
     protocol.command("check")(check)
     fexi.add_typer(protocol, name="protocol")
-    for module in (fexi_simulate, fexi_fit, fexi_cohort, fexi_train, fexi_precision, fexi_benchmark):
+    for module in (fexi_simulate, fexi_fit, fexi_cohort, fexi_train, fexi_precision, fexi_benchmark, fexi_calibrate):
         module.register(fexi)
     app.add_typer(fexi, name="fexi")
 

@@ -13,7 +13,7 @@ from krogh.cli import options
 from krogh.cli.fexi_common import progress_printer, report
 
 if TYPE_CHECKING:
-    from krogh.fexi.benchmark import BenchmarkResult, Score, TestSet
+    from krogh.fexi.benchmark import BenchmarkResult, TestSet
 
 __all__ = ["register"]
 
@@ -119,7 +119,7 @@ def _score_rows(result: BenchmarkResult) -> list[dict[str, Any]]:
             rows.append({
                 "estimator": score.name, "parameter": p.name, "unit": p.unit, "voxels": int(score.rows.size),
                 "mse": float(score.mse[j] / u**2), "bias": float(score.bias[j] / u), "variance": float(score.variance[j] / u**2),
-                "correlation": float(score.correlation[j]), "slope": _slope(result, score, j),
+                "correlation": float(score.correlation[j]), "slope": result.slope(score, j),
                 "share_on_bound": float(score.share_on_bound),
                 "seconds_per_voxel": float(score.seconds_per_voxel), "crlb_sd_median": float(result.crlb_sd[j] / u),
                 "population_variance": float(result.population_variance[j] / u**2),
@@ -127,18 +127,9 @@ def _score_rows(result: BenchmarkResult) -> list[dict[str, Any]]:
     return rows
 
 
-def _slope(result: BenchmarkResult, score: Score, j: int) -> float:
-    """Return by how much the estimate rises, on average, when the truth rises by one."""
-    import numpy as np
-
-    truth = result.test_set.truth[score.rows, j]
-    centred = truth - truth.mean()
-    return float(centred @ score.estimates[:, j] / (centred @ centred)) if np.ptp(truth) else float("nan")
-
-
 def _shrinkage_line(rows: list[dict[str, Any]]) -> str:
     """Say in words how much each estimator draws AXR to the middle."""
-    parts = [f"{r['estimator']} {r['slope']:.2f}" for r in rows if r["parameter"] == "axr"]
+    parts = [f"{r['estimator']} {r['slope']:z.2f}" for r in rows if r["parameter"] == "axr"]
     return (
         f"Shrinkage: when the true AXR rises by 1 1/s the estimate rises by {', '.join(parts)} 1/s (1: none; 0: a constant). "
         "A small error that comes from a small rise says more about the prior than about the tissue."

@@ -12,6 +12,7 @@ import typer
 from krogh.cli import options
 from krogh.cli.fexi_common import ProtocolSource, enough_memory, progress_printer, report
 from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
+from krogh.cli.fexi_prior import learned_settings
 from krogh.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def fit(
     roi: Annotated[Path | None, typer.Option("--roi", help="Label image: a pooled fit per label.")] = None,
     out: options.Out = Path("out"),
     estimator: Annotated[
-        str, typer.Option("--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes, npe.")
+        str,
+        typer.Option(
+            "--estimator", "-e", help="nlls, rician, nlls27 (slow), or learned: eb, hbayes, npe, supervised, selfsup, physics."
+        ),
     ] = "nlls",
     weights: Annotated[
         Path | None, typer.Option("--weights", help="A network of krogh fexi train; default: train one for this scan.")
@@ -52,6 +56,13 @@ def fit(
     noise_map: Annotated[Path | None, typer.Option("--noise-map", help="Noise SD per voxel, a 3-D image.")] = None,
     v_b: Annotated[str, typer.Option("--vb", help="Blood volume fraction for k_ie, PS and P.")] = "4 %",
     radius: Annotated[str, typer.Option("--radius", help="Capillary radius for P.")] = "3 um",
+    prior: Annotated[
+        str, typer.Option("--prior", help="Of eb, hbayes: scan (learned from it), uniform, or the prior.json of another fit.")
+    ] = "scan",
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of the network of hbayes (default 0).", min=0)] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
     figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
     subject: Annotated[str | None, typer.Option("--subject", help="BIDS label; default: from the name of the scan.")] = None,
@@ -75,12 +86,13 @@ def fit(
     plan = read_protocol(protocol)
     tissue = tissue_model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
-    trained = _read_network(weights, estimator)
+    learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator)}
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
     image, inside, noise = _read(dwi, plan, mask, noise_sd, noise_map)
-    labels = None if roi is None else read_labels(roi, image)
+    regions = None if roi is None else read_labels(roi, image)
+    tissues = None if labels is None else read_labels(labels, image)
     facts = [
         f"{dwi.name}: {' x '.join(map(str, image.data.shape))}, voxels {' x '.join(f'{e:.3g}' for e in image.voxel_size_mm)} mm",
         f"protocol {Path(protocol).name}: {plan.n_volumes} volumes in {plan.n_series} series, hash {plan.content_hash()}",
@@ -90,6 +102,7 @@ def fit(
         "protocol": plan.as_dict(), "estimator": estimator, "model": model,
         "bound": bound or [], "fix": fix or [], "relax": relax or [],
         "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals,
+        "prior": prior, "labels": None if labels is None else labels.name, "seed": seed,
         "weights": None if weights is None else weights.name,
     }  # fmt: skip
     if dry_run:
@@ -97,13 +110,16 @@ def fit(
         return
     with enough_memory(dwi.name):
         result = fit_scan(
-            image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=labels,
+            image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=regions, tissues=tissues,
+            options=learned,
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
-            options=trained,
             progress=progress_printer("voxels fitted", quiet=quiet),
             learning=progress_printer("learning from the scan, step", quiet=quiet),
         )  # fmt: skip
-    inputs = {"dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol)}
+    inputs = {
+        "dwi": dwi, "mask": mask, "roi": roi, "noise_map": noise_map, "protocol": Path(protocol), "labels": labels,
+        "prior": Path(prior),
+    }  # fmt: skip
     inputs["weights"] = None if weights is None else (weights if weights.is_dir() else weights.parent) / "weights.safetensors"
     files = _write(out, result, image, plan, inside, config, inputs, subject, started, figures=figures, overwrite=overwrite)
     payload = _payload(result, out, files)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from krogh.fexi.protocol import Protocol
     from krogh.runs.fexi_simulate import Noise
 
-__all__ = ["register"]
+__all__ = ["parse_range", "register"]
 
 _RANGES = {
     "axr": {"adc": (0.1, 4.0), "sigma": (0.0, 0.8), "axr": (0.1, 20.0)},
@@ -118,7 +118,8 @@ def _closing(out: Path, files: list[str]) -> list[str]:
     return ["", f"written to {out}:", *(f"  {name}" for name in files)]
 
 
-def _parse_range(text: str) -> tuple[str, tuple[float, float]]:
+def parse_range(text: str) -> tuple[str, tuple[float, float]]:
+    """Return name and limits of ``name=low:high`` or ``name=value``."""
     name, _, limits = text.partition("=")
     low, _, high = limits.partition(":")
     try:
@@ -137,7 +138,7 @@ def _voxel_work(job: _Job, name: str, tissue_list: Path | None, uniform: list[st
         theta = read_tissues(tissue_list, model)
         job.config["list"] = tissue_list.name
     else:
-        ranges = {**_RANGES["axr" if name == "axr" else "2cm"], **dict(_parse_range(text) for text in uniform)}
+        ranges = {**_RANGES["axr" if name == "axr" else "2cm"], **dict(parse_range(text) for text in uniform)}
         theta = draw_parameters(model, ranges, count, job.rng)
         job.config["uniform"] = ranges
     job.config["model"] = name

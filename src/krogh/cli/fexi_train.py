@@ -33,7 +33,7 @@ def register(fexi: typer.Typer) -> None:
 
 
 def train(
-    estimator: Annotated[str, typer.Argument(help="The estimator whose network is trained: npe.")],
+    estimator: Annotated[str, typer.Argument(help="The estimator whose network is trained: npe, supervised, selfsup, physics.")],
     protocol: ProtocolSource,
     out: options.Out = Path("network"),
     model: Model = "axr",

@@ -45,12 +45,15 @@ def simulate(
     amino_acids: Annotated[float | None, typer.Option(help="Plasma amino acids over fasting (a protein meal: 2).")] = None,
     permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
-    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (networks, slab).  [default: fv]")] = None,
-    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-4]")] = None,
+    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (slab, cylinder).  [default: fv]")] = None,
+    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3]")] = None,
     method: Annotated[
-        str | None, typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, explicit.  [default: esdirk43]")
+        str | None,
+        typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, adi (block), explicit.  [default: esdirk43]"),
     ] = None,
-    step: Annotated[str | None, typer.Option(help="Fixed step, e.g. '10 s'; needed by the last three methods.")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="Fixed step, e.g. '10 s'; needed by crank-nicolson, backward-euler and adi.")
+    ] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 120]")] = None,
     cells_along: Annotated[int | None, typer.Option(help="Cells along the capillary (cylinder).  [default: 24]")] = None,

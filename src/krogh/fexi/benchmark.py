@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from krogh.fexi.benchmark_set import TestSet, rician
+from krogh.fexi.benchmark_tissues import true_posterior
 from krogh.fexi.estimators import ESTIMATORS, get_estimator, get_preparation
 from krogh.fexi.interface import Flag, Progress
 from krogh.fexi.models.axr import AxrModel
@@ -26,42 +28,10 @@ __all__ = ["ORIGIN_PRIOR", "BenchmarkResult", "Guess", "Score", "TestSet", "benc
 FloatArray = NDArray[np.float64]
 #: A function that returns theta [voxel, 3] (SI) from signals [voxel, volume].
 Guess = Callable[[FloatArray], FloatArray]
-#: True log density of a test set: ``log_density(u)`` of logit coordinates [..., 3], as a learned prior has it.
-Density = Any
 #: Limits of the uniform prior of the origin experiment, SI (ADC, sigma, AXR).
 ORIGIN_PRIOR = np.array([[0.1e-9, 4e-9], [0.0, 0.8], [0.1, 20.0]])
 _NAMES = ("adc_m2_s", "sigma", "axr_per_s")
 _BINS = 12
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """Hold truth [voxel, 3], noise-free and noisy signals [voxel, volume] and how they were made.
-
-    ``prior`` [3, 2] are the limits that estimators are given. ``density`` is the true log density per logit coordinate where it
-    is not uniform within them, ``tissue`` [voxel] the tissue of each voxel; estimators see neither.
-    """
-
-    __test__ = False
-    truth: FloatArray
-    clean: FloatArray
-    signals: FloatArray
-    protocol: Protocol
-    prior: FloatArray
-    snr: float
-    seed: int
-    density: Density | None = None
-    tissue: NDArray[np.int64] | None = None
-    words: str = "ADC 0.1-4 um2/ms, sigma 0-0.8, AXR 0.1-20 1/s uniform"
-
-    @property
-    def span(self) -> FloatArray:
-        """Range of the truth [3, 2], for bins and axes."""
-        return self.prior if self.density is None else np.quantile(self.truth, [0.001, 0.999], axis=0).T
-
-    def noisy(self, rows: NDArray[np.int64], stream: int) -> FloatArray:
-        """Return fresh Rician noise on the voxels `rows`; `stream` numbers the repetition."""
-        return _rician(self.clean[rows], 1 / self.snr, np.random.default_rng([self.seed, 1, stream]))
 
 
 @dataclass(frozen=True)
@@ -107,6 +77,12 @@ class BenchmarkResult:
         """Return the score called `name`."""
         return next(s for s in self.scores if s.name == name)
 
+    def slope(self, score: Score, j: int) -> float:
+        """Return by how much estimate j rises, on average, when the truth rises by one: 1 without shrinkage, 0 of a constant."""
+        centred = self.test_set.truth[score.rows, j] - self.test_set.truth[score.rows, j].mean()
+        square = float(centred @ centred)
+        return float(centred @ score.estimates[:, j]) / square if square > 0 else np.nan
+
     def curve(self, voxel: int, names: Iterable[str] = ("nlls", "bayes")) -> dict[str, FloatArray]:
         """Return ADC'(t_m) of one voxel: fine times, the truth, measured -ln(S_b/S_0)/b per series and each named fit."""
         p, t_max = self.test_set.protocol, self.test_set.protocol.mixing_time_s.max()
@@ -129,11 +105,6 @@ class BenchmarkResult:
         return out
 
 
-def _rician(clean: FloatArray, sd: float, rng: np.random.Generator) -> FloatArray:
-    real, imaginary = rng.standard_normal((2, *clean.shape))
-    return np.hypot(clean + sd * real, sd * imaginary)
-
-
 def draw_test_set(
     n: int = 10_000, *, snr: float = 50.0, seed: int = 0, prior: FloatArray = ORIGIN_PRIOR, protocol: Protocol | None = None
 ) -> TestSet:
@@ -142,7 +113,7 @@ def draw_test_set(
     chosen = preset("human-bbb") if protocol is None else protocol
     truth = prior[:, 0] + np.ptp(prior, axis=1) * rng.random((n, 3))
     clean = AxrModel().shape(truth, chosen)
-    return TestSet(truth, clean, _rician(clean, 1 / snr, rng), chosen, prior, snr, seed)
+    return TestSet(truth, clean, rician(clean, 1 / snr, rng), chosen, prior, snr, seed)
 
 
 def _estimator(name: str, data: TestSet, threads: int, given: Mapping[str, Any]) -> tuple[Guess, Callable[[FloatArray], float]]:
@@ -168,7 +139,6 @@ def _estimator(name: str, data: TestSet, threads: int, given: Mapping[str, Any])
 
     def bayes(signals: FloatArray) -> FloatArray:
         from krogh.fexi._bayes import posterior_mean
-        from krogh.fexi.benchmark_tissues import true_posterior
 
         last["share"] = 0.0
         if data.density is not None:

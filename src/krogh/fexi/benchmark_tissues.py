@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from krogh.fexi.benchmark import TestSet
+from krogh.fexi.benchmark_set import TestSet
 from krogh.fexi.learned.dictionary import build_dictionary
 from krogh.fexi.learned.posterior import Posterior, make_problem, posterior
 from krogh.fexi.learned.prior import log_uniform, to_theta

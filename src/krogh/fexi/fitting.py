@@ -20,7 +20,7 @@ from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit"]
 
-_EXTRA = ("quantiles", "log_evidence", "odd", "rank", "effective")
+_EXTRA = ("quantiles", "log_evidence", "odd", "rank", "effective", "outside", "probabilities")
 _PER_VOXEL = ("s0", "rmse", "cost", "flag", "noise_sd")
 
 

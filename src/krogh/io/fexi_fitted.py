@@ -14,6 +14,7 @@ from krogh import __version__
 from krogh.fexi.estimators import ESTIMATORS
 from krogh.fexi.protocol import Protocol
 from krogh.io.bids import Dataset, write_tsv
+from krogh.io.fexi_prior import write_priors
 from krogh.io.fexi_protocol import write_protocol
 from krogh.io.nifti import Image
 from krogh.io.provenance import DISCLAIMER, write_json
@@ -95,6 +96,9 @@ def write_fit(
     rows = list(iter_rows(result.regions))
     write_tsv(folder / "regions.tsv", rows)
     write_json(folder / "regions.json", _column_notes(rows[0]))
+    if result.priors:
+        write_priors(folder / "prior.json", result.priors, result.model)
+        files.append(folder / "prior.json")
     return [*files, table, folder / "regions.tsv"]
 
 

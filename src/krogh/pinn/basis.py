@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from scipy.special import erfc
 
-__all__ = ["Clock", "Columns", "Depth", "Kernels", "Tanh", "chebyshev"]
+__all__ = ["Clock", "Columns", "Depth", "Feature", "Joined", "Kernels", "Tanh", "chebyshev"]
 
 
 def chebyshev(count: int) -> np.ndarray:
@@ -27,11 +28,15 @@ def chebyshev(count: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Map one time window (a, b], counted from the last event at `start_s`, to tau in [-1, 1] by the logarithm."""
+    """Map one time window (a, b], counted from the last event at `start_s`, to tau in [-1, 1] by the logarithm.
+
+    `ages_s` says how long before `start_s` earlier events were: their fronts are still in the layers.
+    """
 
     start_s: float
     a_s: float
     b_s: float
+    ages_s: tuple[float, ...] = ()
 
     @property
     def offset_s(self) -> float:
@@ -74,12 +79,34 @@ class Depth:
         return self.front_m * np.expm1(share * math.log1p(self.thickness_m / self.front_m))
 
 
+class Feature(Protocol):
+    """Give the last hidden values of one network, by whatever means they were found."""
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __call__(self, xi: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the values and their derivatives by xi and tau, each (point, feature)."""
+        ...
+
+    def value(self, xi: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Return the values alone."""
+        ...
+
+
 class Tanh:
     """Evaluate `count` frozen features tanh(w . (xi, tau) + b); their planes pass through random points of the window."""
 
     def __init__(self, count: int, reach_x: float, reach_t: float, rng: np.random.Generator) -> None:
         self.w = rng.uniform(-1, 1, (count, 2)) * np.array([reach_x, reach_t])
         self.b = -(self.w * rng.uniform(-1, 1, (count, 2))).sum(1)
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return int(self.b.size)
 
     def __call__(self, xi: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the values and their derivatives by xi and tau, each (point, feature)."""
@@ -90,6 +117,35 @@ class Tanh:
     def value(self, xi: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """Return the values alone."""
         return np.tanh(np.multiply.outer(xi, self.w[:, 0]) + np.multiply.outer(tau, self.w[:, 1]) + self.b)
+
+
+class Joined:
+    """Put features of several depth maps side by side: a new front is thin, and what earlier doses left is not."""
+
+    def __init__(self, depth: Depth, parts: tuple[tuple[Depth, Tanh], ...]) -> None:
+        self.depth, self.parts = depth, parts
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return sum(f.count for _, f in self.parts)
+
+    def __call__(self, xi: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the values and their derivatives by xi and tau, each (point, feature)."""
+        x = self.depth.at((xi + 1) / 2)
+        by_x = self.depth.xi(x)[1]
+        out = []
+        for depth, feature in self.parts:
+            other, slope = depth.xi(x)
+            value, by_xi, by_tau = feature(other, tau)
+            out.append((value, by_xi * (slope / by_x)[:, None], by_tau))
+        value, by_xi, by_tau = (np.concatenate(v, 1) for v in zip(*out, strict=True))
+        return value, by_xi, by_tau
+
+    def value(self, xi: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Return the values alone."""
+        x = self.depth.at((xi + 1) / 2)
+        return np.concatenate([f.value(depth.xi(x)[0], tau) for depth, f in self.parts], 1)
 
 
 class Kernels:
@@ -124,16 +180,22 @@ class Columns:
 
     clock: Clock
     depth: Depth
-    u: Tanh
-    q: Tanh
-    pools: tuple[Tanh, ...]
+    u: Feature
+    q: Feature
+    pools: tuple[Feature, ...]
     kernels: Kernels
     conductance: float  # s D: q = -s D u_x for the kernels
+    carried: tuple[Depth, ...] = ()  # maps on which earlier doses lie
+    growth: float = 0.0  # of the area with depth: s D (1 + growth x)
+
+    def depths(self, shares: np.ndarray) -> np.ndarray:
+        """Return the depths at the shares 0..1 of every map, in order."""
+        return np.sort(np.concatenate([d.at(shares) for d in (self.depth, *self.carried)]))
 
     @property
     def parts(self) -> list[slice]:
         """Return the column ranges of u, q, the cells, and the kernels."""
-        sizes = [f.b.size for f in (self.u, self.q, *self.pools)] + [len(self.kernels.orders)]
+        sizes = [f.count for f in (self.u, self.q, *self.pools)] + [len(self.kernels.orders)]
         ends = np.cumsum([0, *sizes])
         return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
@@ -155,7 +217,7 @@ class Columns:
         u[:, at_u], q[:, at_q] = self.u.value(xi, tau), self.q.value(xi, tau)
         if self.kernels.orders:
             value, slope, _ = self.kernels(depth, t)
-            u[:, at_k], q[:, at_k] = value, -self.conductance * slope
+            u[:, at_k], q[:, at_k] = value, -self.conductance * (1.0 + self.growth * x) * slope
         return u, q
 
     def values(self, coefficients: np.ndarray, x: np.ndarray, t: np.ndarray) -> np.ndarray:

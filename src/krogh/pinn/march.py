@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from krogh.pinn.basis import Clock
 from krogh.pinn.certificate import certificate
+from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.physics import Slab
-from krogh.pinn.window import Size, Start, Window
+from krogh.pinn.window import Start, Window
 
-__all__ = ["Plan", "Trained", "cover"]
+__all__ = ["Cover", "Plan", "Trained", "cover"]
 
 _WIDEST, _NARROWEST = 12.0, 2.0
 _LARGEST = 240
@@ -24,7 +26,7 @@ _FAINT = 1e-2
 class Trained:
     """Hold a window that was solved, and its certificate."""
 
-    window: Window
+    window: Any
     certificate: float
 
 
@@ -40,12 +42,16 @@ class Plan:
         Networks to begin with.
     levels : callable or None
         (start, end) of a window [s] -> expected size of the concentrations (S, layer); None: found on the way.
+    draw, fit : callable
+        Give a window its networks, and train them.
     """
 
     target: float
     size: Size
     seed: int
     levels: Callable[[float, float], np.ndarray] | None = None
+    draw: Draw = layer_columns
+    fit: Callable[[Window], Window] = Window.solve
 
 
 def cover(
@@ -56,10 +62,12 @@ def cover(
     progress: Callable[[float], None] | None = None,
 ) -> list[Trained]:
     """Return the windows from the first to the last of `events` [s]; ``blood(t, left)`` is the free concentration (S, time)."""
-    return _Cover(slab, blood, events, plan, progress).run()
+    return Cover(slab, blood, events, plan, progress).run()
 
 
-class _Cover:
+class Cover:
+    """Train window after window; a geometry of its own replaces `_train`."""
+
     def __init__(
         self,
         slab: Slab,
@@ -134,18 +142,19 @@ class _Cover:
         last = self.done[-1].window
         return lambda s, i, x: last.evaluate(s, i, x, np.full_like(x, last.clock.b_s))
 
+    def blood_from(self, begin: float, last: float) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the blood at times since `begin`, with the left limit at `last`."""
+        return lambda t: self.blood(np.minimum(begin + t, last), True)
+
     def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
-        clock = Clock(begin, a, b)
-        last = begin + b
-
-        def blood_at(t: np.ndarray) -> np.ndarray:
-            return self.blood(np.minimum(begin + t, last), True)
-
+        clock = Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))
         if self.plan.levels is not None:
-            level = self.plan.levels(begin + a, last)
+            level = self.plan.levels(begin + a, begin + b)
         else:
             level = self.top if self.done else np.full_like(self.top, max(self.blood_top.max(), 1e-300))
-        window = Window(self.slab, clock, size, level, (self.plan.seed, len(self.done)), blood_at, self._start()).solve()
+        seed = (self.plan.seed, len(self.done))
+        blood_at = self.blood_from(begin, begin + b)
+        window = self.plan.fit(Window(self.slab, clock, size, level, seed, blood_at, self._start(), self.plan.draw))
         if self.plan.levels is None:
             window = self._settle(window)
         value = certificate(window) if np.isfinite(self.plan.target) else math.nan
@@ -164,5 +173,5 @@ class _Cover:
             window.level = found
             if change < 4:
                 break
-            window.solve()
+            self.plan.fit(window)
         return window

@@ -34,7 +34,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Hold one layer; the coefficients are arrays of shape (S,)."""
+    """Hold one layer; the coefficients are arrays of shape (S,). Its area over the luminal one is ``spread (1 + growth x)``."""
 
     name: str
     thickness: float
@@ -44,6 +44,11 @@ class Sheet:
     loss: np.ndarray
     laws: tuple[MichaelisMenten, ...]
     pools: tuple[Pool, ...]
+    growth: float = 0.0
+
+    def area(self, x: np.ndarray) -> np.ndarray:
+        """Return the area at the depths `x` over the luminal area."""
+        return self.spread * (1.0 + self.growth * x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Face:
     @property
     def linear(self) -> bool:
         """Tell whether no route on this face saturates."""
-        return all(type(r).__name__ in ("Passive", "Paracellular") for r in (*(self.membrane or ()), *self.entries))
+        return all(r.linear for r in (*(self.membrane or ()), *self.entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,10 @@ class Slab:
     def permeability(self, face: int, species: int) -> float:
         """Return the low-concentration permeability of a face, the larger of its two directions [m/s]."""
         routes = (*(self.faces[face].membrane or ()), *self.faces[face].entries)
-        return sum(self._slope(r, species) for r in routes)
+        return sum(self.slope(r, species) for r in routes)
 
-    def _slope(self, route: Route, species: int) -> float:
+    def slope(self, route: Route, species: int) -> float:
+        """Return the low-concentration permeability of one route [m/s]."""
         zero = np.zeros((1, self.species, 1))
         sides = [np.asarray(d) for d in route.flux(zero, zero)[2:]]
         return max(abs(float(d[0, species, species, 0] if d.ndim == 4 else d[0, species, 0])) for d in sides)
@@ -83,8 +89,8 @@ class Slab:
         return min(held, default=1e-15)
 
 
-def slab_of(barrier: Barrier) -> Slab:
-    """Return the equations of `barrier`.
+def slab_of(barrier: Barrier, radius_m: float | None = None) -> Slab:
+    """Return the equations of `barrier`; with `radius_m`, of rings around a vessel of that radius.
 
     Raises
     ------
@@ -104,10 +110,14 @@ def slab_of(barrier: Barrier) -> Slab:
             if c.layer == index
         )
 
+    inner = [(radius_m or 0.0) + sum(x.thickness_m for x in barrier.layers[:i]) for i in range(len(barrier.layers))]
     sheets = tuple(
-        Sheet(x.name, x.thickness_m, x.spread, row(x.diffusivity_m2_s), row(x.capacity), row(x.loss_per_s), x.reactions, pools(i))
-        for i, x in enumerate(barrier.layers)
-    )
+        Sheet(
+            x.name, x.thickness_m, x.spread * (r / radius_m if radius_m else 1.0), row(x.diffusivity_m2_s), row(x.capacity),
+            row(x.loss_per_s), x.reactions, pools(i), 1.0 / r if radius_m else 0.0,
+        )
+        for i, (x, r) in enumerate(zip(barrier.layers, inner, strict=True))
+    )  # fmt: skip
     membranes = {m.face: m.routes for m in barrier.membranes}
     faces = tuple(Face(membranes.get(i), tuple(b.route for b in barrier.bypasses if b.to_layer == i)) for i in range(len(sheets)))
     return Slab(len(barrier.species), sheets, faces)

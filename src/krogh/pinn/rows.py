@@ -66,7 +66,7 @@ class LayerRows:
         # what is lost inside leaves through the face, but no faster than it diffuses to it
         slowest = 1.0 / (1.0 / slowest + sheet.thickness / (sheet.spread * float(sheet.diffusivity[s])))
         self.n = x.size
-        self.x0 = columns.depth.at(chebyshev(2 * max(8, round(np.sqrt(self.n / 2)))))
+        self.x0 = columns.depths(chebyshev(2 * max(8, round(np.sqrt(self.n / 2)))))
         self.pools = len(sheet.pools)
         self._weights(slowest, level)
         self._assemble()
@@ -99,16 +99,18 @@ class LayerRows:
         u, u_xi, u_tau = col.u(xi[:, 0], tau[:, 0])
         q, q_xi, _ = col.q(xi[:, 0], tau[:, 0])
         b = np.zeros((n * (2 + self.pools) + self.x0.size * (1 + self.pools), col.size))
-        across = sheet.spread * sheet.diffusivity[s]
+        area = sheet.area(self.x)[:, None]
+        across = area * sheet.diffusivity[s]
         th = self.mass_weight[:, None]
         b[:n, at_u] = th * (sheet.capacity[s] * u_tau * dtau + sheet.loss[s] * u)
-        b[:n, at_q] = th * q_xi * dxi / sheet.spread
+        b[:n, at_q] = th * q_xi * dxi / area
         b[n : 2 * n, at_u] = self.fick_weight * u_xi * dxi
         b[n : 2 * n, at_q] = self.fick_weight / across * q
         self.u_at = np.zeros((n, col.size))
         self.u_at[:, at_u] = u
         if col.kernels.orders:
-            self.u_at[:, at_k] = col.kernels(self.x, self.t)[0]
+            self.u_at[:, at_k], slope, _ = col.kernels(self.x, self.t)
+            b[:n, at_k] = -th * (sheet.growth * sheet.diffusivity[s]) * slope / (1.0 + sheet.growth * self.x)[:, None]
         self.v_at = []
         for k, (pool, at) in enumerate(zip(sheet.pools, at_v, strict=True)):
             v, _, v_tau = col.pools[k](xi[:, 0], tau[:, 0])
@@ -145,37 +147,43 @@ class LayerRows:
         start : array (1 + cells, point of the start)
             u and v at the beginning of the window.
         """
-        f = np.zeros(self.base.shape[0])
-        f[(2 + self.pools) * self.n :] = START * start.ravel()
         if not self.laws:
-            return self.base, f
+            return self.base, self.right((), start)
+        taken = self.taken(values)
+        rest = [net - slope * values[k][self.s] for k, (net, slope) in enumerate(taken)]
+        return self.linear([slope for _, slope in taken]), self.right(rest, start)
+
+    def taken(self, values: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return what the laws take in the layer and in each cell compartment, with the slope; `values` as in `matrix`."""
+        laws = [self.sheet.laws, *(p.laws for p in self.sheet.pools)]
+        return [law_terms(x, self.s, v) for x, v in zip(laws, values, strict=True)]
+
+    def linear(self, slopes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the rows with laws of these slopes, in the layer and in each cell compartment."""
         b, n = self.base.copy(), self.n
-        net, slope = law_terms(self.sheet.laws, self.s, values[0])
-        b[:n] += (self.mass_weight * slope)[:, None] * self.u_at
-        f[:n] -= self.mass_weight * (net - slope * values[0][self.s])
-        for k, pool in enumerate(self.sheet.pools):
-            net, slope = law_terms(pool.laws, self.s, values[1 + k])
-            rest = net - slope * values[1 + k][self.s]
+        b[:n] += (self.mass_weight * slopes[0])[:, None] * self.u_at
+        for k, slope in enumerate(slopes[1:]):
             for rows, weight in ((slice(0, n), self.mass_weight), (slice((2 + k) * n, (3 + k) * n), self.cell_weight[k])):
                 b[rows] += (weight * slope)[:, None] * self.v_at[k]
-                f[rows] -= weight * rest
-        return b, f
+        return b
+
+    def right(self, rest: Sequence[np.ndarray], start: np.ndarray) -> np.ndarray:
+        """Return the right-hand side for a `start` and what the laws take beside their slopes."""
+        f, n = np.zeros(self.base.shape[0]), self.n
+        f[(2 + self.pools) * n :] = START * start.ravel()
+        for k, net in enumerate(rest):
+            f[:n] -= self.mass_weight * net
+            if k:
+                f[(1 + k) * n : (2 + k) * n] -= self.cell_weight[k - 1] * net
+        return f
 
     def residual(self, coefficients: np.ndarray, values: Sequence[np.ndarray], start: np.ndarray) -> np.ndarray:
         """Return the residual of every row."""
-        r = self.base @ coefficients
-        n = self.n
-        r[(2 + self.pools) * n :] -= START * start.ravel()
-        if self.laws:
-            r[:n] += self.mass_weight * law_terms(self.sheet.laws, self.s, values[0])[0]
-            for k, pool in enumerate(self.sheet.pools):
-                net = law_terms(pool.laws, self.s, values[1 + k])[0]
-                r[:n] += self.mass_weight * net
-                r[(2 + k) * n : (3 + k) * n] += self.cell_weight[k] * net
-        return r
+        taken = [net for net, _ in self.taken(values)] if self.laws else []
+        return self.base @ coefficients - self.right(taken, start)
 
 
 def grid(clock: Clock, columns: Columns, nx: int, nt: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the tensor grid of Chebyshev points in depth and in the logarithm of time."""
-    x, t = np.meshgrid(columns.depth.at(chebyshev(nx)), clock.at(chebyshev(nt)), indexing="ij")
+    x, t = np.meshgrid(columns.depths(chebyshev(nx)), clock.at(chebyshev(nt)), indexing="ij")
     return x.ravel(), t.ravel()

@@ -8,58 +8,47 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from krogh.pinn.basis import Clock, Columns, Depth, Kernels, Tanh, chebyshev
+from krogh.pinn.basis import Clock, chebyshev
+from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows
-from krogh.pinn.physics import Sheet, Slab
+from krogh.pinn.physics import Slab
 from krogh.pinn.rows import LayerRows, grid
 
-__all__ = ["Size", "Start", "Window"]
+__all__ = ["Start", "Trace", "Window", "entered", "place_face"]
 
 #: u and every v of one species in one layer at the given depths, shape (1 + cells, depth).
 Start = Callable[[int, int, np.ndarray], np.ndarray]
 
-_REACH_T, _REACH_FRONT, _REACH_FLAT = 2.0, 2.2, 0.4
-_ORDERS = 6
 _RIDGE = 1e-13
 _NEWTON, _SWEEPS = 40, 60
 #: Newton's method squares the error: the step after this one would be at round-off.
 _SETTLED = 3e-5
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Say how large the networks of a window are: features per field; points follow from it."""
-
-    features: int = 80
-
-    @property
-    def depths(self) -> int:
-        """Return the points across a layer."""
-        return self.features // 16 + 6
-
-    @property
-    def times(self) -> int:
-        """Return the points along time inside a layer."""
-        return self.features // 6 + 10
-
-    @property
-    def face_times(self) -> int:
-        """Return the points along time at a face."""
-        return self.features // 4 + 20
+#: The columns of u and q at one face, each (time, column).
+Trace = tuple[np.ndarray, np.ndarray]
 
 
-def layer_columns(sheet: Sheet, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator) -> Columns:
-    """Return the features of one layer; `entered` is the first order of its heat kernels, None without."""
-    # fronts enter from the blood side, and the thinnest of all species sets the shared points
-    late = max(clock.a_s, 0.1 * clock.b_s)
-    front = float(np.sqrt(np.min(sheet.diffusivity / sheet.capacity) * late))
-    depth = Depth(sheet.thickness, front if sheet.thickness > 3 * front else None)
-    spread_out = math.sqrt(4 * sheet.diffusivity[s] / sheet.capacity[s] * max(clock.a_s, 0.02 * clock.b_s))
-    reach = _REACH_FRONT if depth.front_m else min(_REACH_FRONT, max(_REACH_FLAT, sheet.thickness / spread_out))
-    fields = [Tanh(size.features, reach, _REACH_T, rng) for _ in range(2 + len(sheet.pools))]
-    orders = range(entered, _ORDERS + 1) if entered is not None and (clock.a_s == 0 or depth.front_m) else range(0)
-    kernels = Kernels(orders, sheet.diffusivity[s] / sheet.capacity[s], sheet.loss[s] / sheet.capacity[s], clock.b_s)
-    return Columns(clock, depth, fields[0], fields[1], tuple(fields[2:]), kernels, float(sheet.spread * sheet.diffusivity[s]))
+def entered(slab: Slab, layer: int) -> int | None:
+    """Return the first order of the heat kernels behind a face that sees the blood; None elsewhere."""
+    face = slab.faces[layer]
+    if layer == 0 and face.membrane is None and not face.entries:
+        return 0  # the face itself jumps
+    return 1 if layer == 0 or face.entries else None
+
+
+def place_face(a: np.ndarray, face: FaceRow, ends: np.ndarray, traces: list[tuple[Trace, Trace]]) -> None:
+    """Add the rows of one face to `a`, whose columns are those of all layers, `ends` apart."""
+    i = face.layer
+    for at, side, u, q in ((i - 1, 1, face.far_u, face.far_q), (i, 0, face.near_u, face.near_q)):
+        if u is None and q is None:
+            continue
+        of_u, of_q = traces[at][side]
+        here = slice(ends[at], ends[at + 1])
+        if u is not None:
+            a[:, here] += u[:, None] * of_u
+        if q is not None:
+            a[:, here] += q[:, None] * of_q
 
 
 @dataclass
@@ -74,6 +63,8 @@ class Window:
         Free concentration at the face points.
     level : array (S, layer)
         Size of the concentrations, by which rows are divided.
+    hidden : int
+        How many hidden weights were trained.
     """
 
     slab: Slab
@@ -83,6 +74,8 @@ class Window:
     seed: tuple[int, ...]
     blood_at: Callable[[np.ndarray], np.ndarray]
     start: Start
+    draw: Draw = layer_columns
+    hidden: int = 0
     newton: int = 0
     sweeps: int = 0
     converged: bool = True
@@ -102,7 +95,7 @@ class Window:
         for s in range(slab.species):
             of_species = []
             for i, sheet in enumerate(slab.sheets):
-                columns = layer_columns(sheet, s, clock, self.size, self._entered(i), rng)
+                columns = self.draw(slab, i, s, clock, self.size, entered(slab, i), rng)
                 x, t = grid(clock, columns, self.size.depths, self.size.times)
                 of_species.append(LayerRows(sheet, s, columns, self.slowest[s], float(self.level[s, i]), x, t))
             self.rows.append(of_species)
@@ -112,13 +105,7 @@ class Window:
         self.coefficients = [[np.zeros(r.columns.size) for r in rows] for rows in self.rows]
         self.linear = all(f.linear for f in slab.faces) and not any(r.laws for rows in self.rows for r in rows)
 
-    def _entered(self, layer: int) -> int | None:
-        face = self.slab.faces[layer]
-        if layer == 0 and face.membrane is None and not face.entries:
-            return 0  # the face itself jumps
-        return 1 if layer == 0 or face.entries else None
-
-    def _traces(self, r: LayerRows) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def _traces(self, r: LayerRows) -> tuple[Trace, Trace]:
         return r.columns.trace(0.0, self.t), r.columns.trace(r.sheet.thickness, self.t)
 
     # -- the state at the points ---------------------------------------------------------------------------------------------
@@ -131,9 +118,20 @@ class Window:
         return out
 
     def sides(self) -> Sides:
-        """Return u and q at both faces of every layer."""
-        out = np.zeros((4, len(self.slab.sheets), self.slab.species, self.t.size))
-        for s, of_species in enumerate(self.traces):
+        """Return u and q at both faces of every layer, at the points."""
+        return self._sides_of(self.traces, self.t)
+
+    def sides_at(self, t: np.ndarray) -> Sides:
+        """Return the same at the times `t`."""
+        thick = [x.thickness for x in self.slab.sheets]
+        found = [
+            [(r.columns.trace(0.0, t), r.columns.trace(x, t)) for r, x in zip(rows, thick, strict=True)] for rows in self.rows
+        ]
+        return self._sides_of(found, t)
+
+    def _sides_of(self, traces: list[list[tuple[Trace, Trace]]], t: np.ndarray) -> Sides:
+        out = np.zeros((4, len(self.slab.sheets), self.slab.species, t.size))
+        for s, of_species in enumerate(traces):
             for i, (near, far) in enumerate(of_species):
                 c = self.coefficients[s][i]
                 for k, trace in enumerate((*near, *far)):
@@ -228,23 +226,11 @@ class Window:
         row = int(ends[-1])
         for face in faces:
             rows = slice(row, row + self.t.size)
-            self._place(a[rows], s, face, ends)
+            place_face(a[rows], face, ends, self.traces[s])
             a[rows] *= scale
             f[rows] = face.target
             row += self.t.size
         return a, f, scale
-
-    def _place(self, a: np.ndarray, s: int, face: FaceRow, ends: np.ndarray) -> None:
-        i = face.layer
-        for at, trace, u, q in ((i - 1, 1, face.far_u, face.far_q), (i, 0, face.near_u, face.near_q)):
-            if u is None and q is None:
-                continue
-            of_u, of_q = self.traces[s][at][trace]
-            here = slice(ends[at], ends[at + 1])
-            if u is not None:
-                a[:, here] += u[:, None] * of_u
-            if q is not None:
-                a[:, here] += q[:, None] * of_q
 
     def _fit(self, s: int) -> None:
         import torch

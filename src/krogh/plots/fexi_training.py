@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from krogh.fexi.learned.checkpoint import Checkpoint
 from krogh.plots.fexi import save
@@ -30,6 +31,7 @@ def training_figure(checkpoint: Checkpoint) -> Figure:
     lines += axis.plot(rounds, score, color="#D55E00", ls="--", marker="^", ms=3, label="score")
     axis.axvline(best + 1, color="#555555", lw=1, ls=":")
     axis.set_xlabel("round")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("loss [dimensionless]")
     return legend_on_top(figure, lines)
 

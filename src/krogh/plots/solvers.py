@@ -39,7 +39,7 @@ def draw_solvers(comparison: Comparison, species: int = 0) -> Figure:
     verdict = "" if c.converged else ": FAILED, no answer"
     with house_style():
         figure = new_figure(
-            _WIDTH, 3.4, f"Networks beside finite volumes: {c.labels[species]}{verdict}", _caption(c),
+            _WIDTH, 3.4, f"Networks ({c.method}) beside finite volumes: {c.labels[species]}{verdict}", _caption(c),
             legend_rows=legend_rows(len(shown) + 2, _WIDTH),
         )  # fmt: skip
         left, right = figure.subplots(1, 2)

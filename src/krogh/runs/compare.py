@@ -26,6 +26,8 @@ class Comparison:
     ----------
     labels : tuple of str
         Compounds of the problem.
+    method : str
+        How the networks were trained.
     t_s : array (time,)
         Half of the times evenly over the run, half evenly in its logarithm [s]; both start after zero.
     media : tuple of str
@@ -46,6 +48,7 @@ class Comparison:
     """
 
     labels: tuple[str, ...]
+    method: str
     t_s: np.ndarray
     media: tuple[str, ...]
     volumes: dict[str, np.ndarray]
@@ -65,14 +68,22 @@ class Comparison:
 
 
 def compare_solvers(
-    case: Case, *, tol: float = 1e-3, rtol: float = 1e-6, seed: int = 0, progress: Callable[[float], None] | None = None
+    case: Case,
+    *,
+    method: str = "lsq",
+    tol: float = 1e-3,
+    rtol: float = 1e-6,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
 ) -> Comparison:
-    """Return both answers to a slab problem.
+    """Return both answers to one problem.
 
     Parameters
     ----------
     case : Case
-        See :func:`krogh.runs.simulate.plan`; a slab.
+        See :func:`krogh.runs.simulate.plan`; a slab or a cylinder.
+    method : str
+        A key of :data:`krogh.pinn.methods.METHODS`.
     tol : float
         Tolerance of the networks' certificate, 1e-9..1e-1.
     rtol : float
@@ -81,13 +92,13 @@ def compare_solvers(
     Raises
     ------
     InputError
-        If the geometry is not a slab, or a tolerance is out of range.
+        If the geometry is neither slab nor cylinder, or a tolerance is out of range.
     """
     clock = time.process_time()
     problem = case.problem
     if not isinstance(problem, Problem):
-        raise InputError("geometry", got=type(problem).__name__, expected="a slab")
-    networks = pinn.solve(problem, tol=tol, seed=seed, strict=False, progress=progress)
+        raise InputError("geometry", got=type(problem).__name__, expected="a slab or a cylinder")
+    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress)
     middle = time.process_time()
     volumes = solve(problem, rtol=rtol)
     spent = (time.process_time() - middle, middle - clock)
@@ -102,8 +113,8 @@ def compare_solvers(
     linear, log = (np.vstack([_apart(x, y, nodes), at_faces]) for x, y in zip(a, b, strict=True))
     ours, theirs = ({k: v[order] for k, v in m.items()} for m in means)
     return Comparison(
-        labels=case.labels, t_s=t[order], media=(*nodes, *(["membranes"] if at_faces.size else [])), volumes=theirs,
-        networks=ours, error=linear, log_error=log, certificate=networks.certificate, tol=tol,
+        labels=case.labels, method=method, t_s=t[order], media=(*nodes, *(["membranes"] if at_faces.size else [])),
+        volumes=theirs, networks=ours, error=linear, log_error=log, certificate=networks.certificate, tol=tol,
         mass_defect=networks.mass_defect, cpu_s=spent, unknowns=networks.unknowns,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from krogh.errors import InputError
 from krogh.fexi.estimators import get_estimator, get_preparation
 from krogh.fexi.interface import Flag, Progress, SignalModel
+from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.models import get_model
 from krogh.fexi.noise import estimate_noise_sd
 from krogh.fexi.protocol import Protocol
@@ -52,6 +53,8 @@ class FexiMaps:
         Voxels by flag name.
     notes : tuple of str
         Sentences for the user.
+    priors : dict of int to MixturePrior
+        What the posteriors are under, by tissue label; empty for estimators without.
     """
 
     maps: dict[str, ParameterMap]
@@ -64,6 +67,7 @@ class FexiMaps:
     model: SignalModel
     notes: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    priors: dict[int, MixturePrior] = field(default_factory=dict)
 
 
 def fit_scan(
@@ -79,6 +83,7 @@ def fit_scan(
     vessels: Vessels | None = None,
     intervals: bool = False,
     options: dict[str, Any] | None = None,
+    tissues: NDArray[np.int32] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
     learning: Progress | None = None,
@@ -109,6 +114,8 @@ def fit_scan(
         Also profile-likelihood intervals per voxel (slower).
     options : dict, optional
         Settings of the estimator.
+    tissues : ndarray, shape (x, y, z), int32, optional
+        Tissue labels, for estimators that learn a prior for each.
     threads : int, optional
         0: what the machine has.
     progress : callable, optional
@@ -127,7 +134,7 @@ def fit_scan(
     """
     model = model or get_model("axr")
     threads = threads or os.cpu_count() or 1
-    _check_shapes(data, protocol, mask, labels)
+    _check_shapes(data, protocol, mask, {"mask": mask, "labels": labels, "tissue labels": tissues})
     vessels = vessels or Vessels()
     flat = data.reshape((-1, data.shape[3]), order="F")
     inside = np.flatnonzero(mask.ravel(order="F"))
@@ -135,16 +142,10 @@ def fit_scan(
     store = MapStore(model, protocol, mask.shape, inside.size)
     settings: dict[str, Any] = {"intervals": True} if intervals and estimator == "nlls" else {}
     settings |= options or {}
-    fit, learned = get_estimator(estimator), get_preparation(estimator)
-    if learned is not None:
+    if learns := get_preparation(estimator) is not None:
         noise = _needed(noise, source)
-        settings = {**settings, **_learn(learned, model, protocol, flat, inside, noise, threads, settings, learning)}
-    for part in _chunks(inside.size, _CHUNK if estimator != "nlls27" else 32):
-        rows = inside[part]
-        sd = noise[rows] if isinstance(noise, np.ndarray) else noise
-        store.put(part, fit(model, protocol, flat[rows].astype(np.float64), noise_sd=sd, threads=threads, **settings))
-        if progress is not None:
-            progress(min(part.stop, inside.size), inside.size)
+    scan = _Voxels(model, protocol, flat, inside, noise, None if tissues is None else tissues.ravel(order="F"), threads)
+    settings = _fit_voxels(scan, estimator, store, settings, progress, learning)
     maps = store.maps(inside, vessels)
     if intervals and not store.low:
         raise InputError("intervals", got=f"estimator {estimator}, model {model.name}", expected="nlls, axr and a known noise SD")
@@ -154,7 +155,7 @@ def fit_scan(
         flat, protocol, model, region_masks(mask, labels, region_names), noise, store.theta_flags(inside, mask.size),
         vessels=vessels, likelihood="rician" if estimator == "rician" and noise is not None else "gaussian",
     )  # fmt: skip
-    if learned is not None and noise is not None:
+    if learns and noise is not None:
         regions = with_posteriors(regions, region_masks(mask, labels, region_names), flat, protocol, model, noise, threads)
     return FexiMaps(
         maps=maps,
@@ -166,6 +167,7 @@ def fit_scan(
         estimator=estimator,
         model=model,
         notes=tuple(dict.fromkeys((*store.notes, *(r.sentence for r in regions if r.sentence)))),
+        priors=_priors_of(settings),
         settings={
             "threads": threads,
             "intervals": intervals,
@@ -186,20 +188,61 @@ def _needed(noise: Any, source: str) -> Any:
     return noise
 
 
-def _learn(
-    prepare: Any, model: SignalModel, protocol: Protocol, flat: NDArray[Any], inside: NDArray[np.intp], noise: Any, threads: int,
-    settings: dict[str, Any], progress: Progress | None,
+@dataclass(frozen=True)
+class _Voxels:
+    """The scan as its voxels: signals of the whole grid, and the places in it that are fitted."""
+
+    model: SignalModel
+    protocol: Protocol
+    flat: NDArray[Any]
+    inside: NDArray[np.intp]
+    noise: Any
+    tissue: NDArray[np.int32] | None
+    threads: int
+
+    def take(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Return the signals of `rows` and what an estimator is told beside them."""
+        common: dict[str, Any] = {"noise_sd": self.noise[rows] if isinstance(self.noise, np.ndarray) else self.noise}
+        if self.tissue is not None:
+            common["labels"] = self.tissue[rows]
+        return self.flat[rows].astype(np.float64), {**common, "threads": self.threads}
+
+    def sample(self) -> NDArray[np.intp]:
+        """Return at most 20,000 voxels (of each tissue, where there are labels), evenly over the scan."""
+        groups = [self.inside]
+        if self.tissue is not None:
+            label = self.tissue[self.inside]
+            groups = [self.inside[label == v] for v in np.unique(label)]
+        return np.concatenate([g[np.linspace(0, g.size - 1, min(g.size, _NOISE_SAMPLE)).astype(np.intp)] for g in groups])
+
+
+def _fit_voxels(
+    scan: _Voxels, estimator: str, store: MapStore, settings: dict[str, Any], progress: Progress | None,
+    learning: Progress | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what the estimator learns from (at most 20,000 voxels of) the scan."""
-    rows = inside[np.linspace(0, inside.size - 1, min(inside.size, _NOISE_SAMPLE)).astype(np.intp)]
-    sd = noise[rows] if isinstance(noise, np.ndarray) else noise
-    found: dict[str, Any] = prepare(
-        model, protocol, flat[rows].astype(np.float64), noise_sd=sd, threads=threads, progress=progress, **settings
-    )
-    return found
+    """Fill `store` in chunks; return the settings with what was learned before."""
+    fit, prepare, n = get_estimator(estimator), get_preparation(estimator), scan.inside.size
+    if prepare is not None:
+        signals, common = scan.take(scan.sample())
+        learned = prepare(scan.model, scan.protocol, signals, progress=learning, **common, **settings)
+        settings = {**settings, **learned}
+    for part in _chunks(n, _CHUNK if estimator != "nlls27" else 32):
+        signals, common = scan.take(scan.inside[part])
+        store.put(part, fit(scan.model, scan.protocol, signals, **common, **settings))
+        if progress is not None:
+            progress(min(part.stop, n), n)
+    return settings
 
 
-def _check_shapes(data: NDArray[Any], protocol: Protocol, mask: NDArray[Any], labels: NDArray[Any] | None) -> None:
+def _priors_of(settings: dict[str, Any]) -> dict[int, MixturePrior]:
+    """Return the priors by tissue label that the settings of a learned estimator hold."""
+    trained, prior = settings.get("trained"), settings.get("prior")
+    if trained:
+        return {label: net.prior.predictive for label, net in trained.items()}
+    return dict(prior) if isinstance(prior, dict) else {}
+
+
+def _check_shapes(data: NDArray[Any], protocol: Protocol, mask: NDArray[Any], others: dict[str, NDArray[Any] | None]) -> None:
     if data.ndim != 4:
         raise InputError("scan", got=f"{data.ndim} dimensions", expected="4: x, y, z, volume")
     if data.shape[3] != protocol.n_volumes:
@@ -209,7 +252,7 @@ def _check_shapes(data: NDArray[Any], protocol: Protocol, mask: NDArray[Any], la
             expected=f"{protocol.n_volumes} as the protocol has rows",
             hint="is it the right protocol?",
         )
-    for what, array in (("mask", mask), ("labels", labels)):
+    for what, array in others.items():
         if array is not None and array.shape != data.shape[:3]:
             raise InputError(what, got=f"shape {array.shape}", expected=str(data.shape[:3]))
     if not mask.any():

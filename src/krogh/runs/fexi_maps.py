@@ -64,6 +64,7 @@ class MapStore:
         self.quantiles: dict[str, NDArray[np.float32]] = {}
         self.odd: NDArray[np.uint8] | None = None
         self.learned = False
+        self.interval_words = ""
         self.notes: list[str] = []
 
     def put(self, part: slice, estimate: Estimate) -> None:
@@ -77,6 +78,7 @@ class MapStore:
             if name in estimate.interval:
                 for ends, values in zip((self.low, self.high), estimate.interval[name], strict=True):
                     ends.setdefault(name, np.full(self.flag.size, np.nan, np.float32))[part] = values * factors[j]
+        self.interval_words = str(estimate.extra.get("interval_words", "")) or self.interval_words
         if (found := estimate.extra.get("quantiles")) is not None:
             self._put_quantiles(part, found * factors[:, None], estimate)
         self.s0[part], self.rmse[part], self.flag[part] = estimate.s0, estimate.rmse, estimate.flag
@@ -113,13 +115,14 @@ class MapStore:
             add(p.name, self.theta[:, j], p.unit, p.words, p.formula)
             kind = "of the posterior" if self.learned else "from the Fisher matrix"
             add(f"{p.name}Sd", self.sd[:, j], p.unit, f"standard deviation of {p.label} {kind}", "")
+            words = self.interval_words or ("posterior" if self.learned else "profile")
             for suffix, ends in (("Low", self.low), ("High", self.high)):
                 if field_name in ends:
                     add(
                         f"{p.name}{suffix}",
                         ends[field_name],
                         p.unit,
-                        f"{suffix.lower()} end of the 95 % {'posterior' if self.learned else 'profile'} interval of {p.label}",
+                        f"{suffix.lower()} end of the 95 % {words} interval of {p.label}",
                     )
             for suffix in _INNER if self.quantiles else ():
                 words = "median" if suffix == "Median" else f"{suffix[1:]} % quantile"

@@ -21,6 +21,9 @@ __all__ = ["TRAINERS", "Task", "parse_settings", "settings_of", "train"]
 #: Estimator -> (module, function that trains on simulated voxels, class of its settings).
 TRAINERS: dict[str, tuple[str, str, str]] = {
     "npe": ("krogh.fexi.learned.train_npe", "train_npe", "NpeSettings"),
+    "supervised": ("krogh.fexi.learned.train_points", "train_supervised", "PointSettings"),
+    "selfsup": ("krogh.fexi.learned.train_points", "train_selfsup", "PointSettings"),
+    "physics": ("krogh.fexi.learned.train_physics", "train_physics", "PhysicsSettings"),
 }
 
 

@@ -196,7 +196,9 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
         from krogh import pinn
 
         if not isinstance(case.problem, Problem):
-            raise InputError("solver pinn", got=f"geometry {config.geometry}", expected="a slab", hint="use --solver fv")
+            raise InputError(
+                "solver pinn", got=f"geometry {config.geometry}", expected="a slab or a cylinder", hint="use --solver fv"
+            )
         networks = pinn.solve(case.problem, tol=config.tol, seed=config.seed, progress=progress)
         return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None

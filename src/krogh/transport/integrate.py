@@ -15,8 +15,7 @@ from krogh.errors import ConvergenceError, InputError
 from krogh.transport.march import BloodSource, March
 from krogh.transport.operator import Operator
 from krogh.transport.stages import Start, Step, run_stages
-from krogh.transport.steppers import STEPPERS, Tableau
-from krogh.transport.steppers.explicit import explicit_march
+from krogh.transport.steppers import MARCHES, STEPPERS, Tableau
 from krogh.transport.system import System, as_system, return_to_neighbours
 
 __all__ = ["integrate"]
@@ -54,7 +53,7 @@ def integrate(
     u0 : array (B, S, N), optional
         Start; zero (no drug in the brain) by default.
     method : str
-        A key of :data:`STEPPERS`, or ``explicit``.
+        A key of :data:`STEPPERS` or :data:`MARCHES`.
     step_s : float, optional
         Fixed step; required by the methods without an error estimate.
     rtol : float
@@ -73,7 +72,8 @@ def integrate(
     Raises
     ------
     InputError
-        If the method is unknown, needs a step, or the step is beyond the stability limit (explicit).
+        If the method is unknown, needs a step, the step is beyond the stability limit (explicit), or the geometry is no block
+        (adi).
     ConvergenceError
         If the step size had to fall below round-off.
     """
@@ -81,14 +81,14 @@ def integrate(
         raise InputError("duration", got=f"{t_end_s} s", expected="a finite time > 0 s")
     if not 1e-10 <= rtol <= 0.1:
         raise InputError("rtol", got=rtol, expected="1e-10 to 0.1")
-    system = as_system(problem)
+    system = as_system(problem, max(1e-10, min(1e-6, 1e-3 * rtol)) if step_s is None else 1e-10)
     start = np.zeros(system.shape) if u0 is None else np.array(u0, dtype=float)
     start = system.consistent(start, blood.free(0.0))
-    if method == "explicit":
-        return explicit_march(system, blood, start, t_end_s, step_s, reduce or (lambda u: u), observe, progress)
+    if method in MARCHES:
+        return MARCHES[method](system, blood, start, t_end_s, step_s, reduce or (lambda u: u), observe, progress)
     table = STEPPERS.get(method)
     if table is None:
-        raise InputError("method", got=method, expected=", ".join(["explicit", *STEPPERS]))
+        raise InputError("method", got=method, expected=", ".join([*MARCHES, *STEPPERS]))
     if step_s is None and table.b_error is None:
         raise InputError(
             "step", got="none", expected=f"a fixed step for '{method}'", hint="give --step, or use --method esdirk43"

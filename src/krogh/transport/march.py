@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["BloodSource", "March", "StepStats"]
+from krogh.errors import InputError
+
+__all__ = ["BloodSource", "March", "StepStats", "check_blood"]
 
 
 class BloodSource(Protocol):
@@ -20,6 +22,19 @@ class BloodSource(Protocol):
     def events(self, t_end_s: float) -> np.ndarray:
         """Return the times in (0, t_end_s) at which a dose starts or stops [s]."""
         ...
+
+
+def check_blood(blood: BloodSource, batch: int, species: int) -> None:
+    """Refuse blood that does not have the shape of the barrier.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    shape = blood.free(0.0).shape
+    if shape != (batch, species):
+        raise InputError("blood", got=f"shape {shape}", expected=f"({batch}, {species}) (problems, species)")
 
 
 @dataclass

@@ -34,6 +34,7 @@ def solve_stage(
     blood: np.ndarray,
     *,
     capacity: np.ndarray | None = None,
+    accept: float | None = None,
 ) -> StageResult:
     """Solve C U - gh F(U) = r.
 
@@ -50,6 +51,8 @@ def solve_stage(
         Free concentration in blood at the stage.
     capacity : array, optional
         Replaces the capacity of the graph.
+    accept : float, optional
+        Largest relative error of the state; by default that which leaves only round-off in the mass balance.
     """
     c = operator.graph.capacity if capacity is None else capacity
     u = guess.copy()
@@ -65,7 +68,9 @@ def solve_stage(
         size = float(move(u.reshape(rows, n), step.reshape(rows, n), floor))
         if not np.isfinite(size):
             return StageResult(u, converged=False, iterations=iteration)
-        if size <= solver.accept:
+        if accept is not None and operator.linear and size * solver.accuracy <= accept:
+            return StageResult(u, converged=True, iterations=iteration)
+        if size <= (solver.accept if accept is None else accept):
             return StageResult(u, converged=True, iterations=iteration)
         if iteration > 1 and size > 0.2 * previous:
             if size <= 1e-9:  # round-off: as good as this matrix gets
@@ -91,7 +96,7 @@ def consistent_faces(operator: Operator, solver: LinearSolver, u: np.ndarray, bl
     slopes = operator.slopes(u, blood)
     heavy = np.where(capacity > 0, 1e20 * max(float(np.abs(slopes.tail).max()), float(np.abs(slopes.head).max()), 1e-300), 0.0)
     result = solve_stage(operator, solver, 1.0, heavy * u, u, blood, capacity=heavy)
-    solver.refresh()
+    solver.forget(heavy)
     if not result.converged:
         raise ConvergenceError("membrane faces", got="no balance of the fluxes", hint="check the kinetics of the routes")
     return np.where(capacity > 0, u, result.u)

@@ -8,6 +8,7 @@ every one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,9 +58,14 @@ class Operator:
         self.coupled = s > 1
         self._names = self._ledger_names()
         self._faces, self._owners = _owners(graph)
+        self._from_blood = np.flatnonzero(self._tail == graph.shape[2])
+        self._losses = [
+            (nodes, graph.loss[..., nodes]) if np.any(graph.loss[..., nodes]) else None for nodes in graph.media.values()
+        ]
         self._straight_tail, self._straight_head, self._curved = self._fold()
         self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
         self._work_node = np.empty(graph.shape)
+        self._coupled_work: list[np.ndarray] | None = None  # block by block, made when first needed
         self._kinetics = [self._constants(r) for r in graph.reactions]
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
@@ -175,11 +181,15 @@ class Operator:
         return Slopes(tail, head, node, coupled=False)
 
     def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
-        s = self.graph.shape[1]
-        eye = np.eye(s)
-        tail = np.moveaxis(self._straight_tail, 1, 2)[..., None] * eye
-        head = np.moveaxis(self._straight_head, 1, 2)[..., None] * eye
-        node = np.moveaxis(self._sink, 1, 2)[..., None] * eye
+        eye = np.eye(self.graph.shape[1])
+        if self._coupled_work is None:
+            straight = [self._blocks(g, eye) for g in (self._straight_tail, self._straight_head, self._sink)]
+            self._coupled_work = [*straight, *(g.copy() for g in straight)]
+        straight_tail, straight_head, sink, tail, head, node = self._coupled_work
+        np.copyto(node, sink)
+        for term in self._curved:  # elsewhere the flows are linear
+            tail[:, term.edges] = straight_tail[:, term.edges]
+            head[:, term.edges] = straight_head[:, term.edges]
         for term in self._curved:
             _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
             tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
@@ -194,10 +204,10 @@ class Operator:
 
     @staticmethod
     def _blocks(derivative: np.ndarray, eye: np.ndarray) -> np.ndarray:
-        """Return (B, face, S, S) from (B, S, face) or (B, S, S, face)."""
+        """Return (B, place, S, S) from (B, S, place) or (B, S, S, place)."""
         if derivative.ndim == 4:
             return np.moveaxis(derivative, 3, 1)
-        return np.moveaxis(derivative, 1, 2)[..., None] * eye
+        return np.ascontiguousarray(np.moveaxis(derivative, 1, 2)[..., None] * eye)
 
     # -- ledger ----------------------------------------------------------------------------------------------------------------
 
@@ -218,6 +228,12 @@ class Operator:
     def _crosses_blood(self, edges: np.ndarray) -> bool:
         return bool(np.all(self._tail[edges] == self.graph.shape[2]))
 
+    @cached_property
+    def linear(self) -> bool:
+        """Return whether every flow is linear in the state."""
+        straight = all(term.route.linear for term in self.graph.routes)
+        return straight and all(np.all(inverse == 0) for _, _, inverse in self._kinetics)
+
     @property
     def ledger_names(self) -> tuple[tuple[str, int], ...]:
         """Return the names of the ledger's rows and their sign in the mass balance (0: inside the model)."""
@@ -236,8 +252,9 @@ class Operator:
             row += 2
         out[..., row], out[..., row + 1] = self._blood_flow(u, blood)
         row += 2
-        for nodes in graph.media.values():
-            out[..., row] = (graph.loss[..., nodes] * u[..., nodes]).sum(-1)
+        for lost in self._losses:
+            if lost is not None:
+                out[..., row] = (lost[1] * u[..., lost[0]]).sum(-1)
             row += 1
         for place, reaction in enumerate(graph.reactions):
             rate = self._taken(place, u).sum(-1)
@@ -251,7 +268,7 @@ class Operator:
     def _blood_flow(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what linear edges bring in from the blood, and what they and the venous outflow take away."""
         n = self.graph.shape[2]
-        edges = np.flatnonzero(self._tail == n)
+        edges = self._from_blood
         heads = np.minimum(self._head[edges], n - 1)
         inward = (self._g_tail[..., edges] * blood[..., None]).sum(-1)
         outward = (self._g_head[..., edges] * u[..., heads]).sum(-1) + (self.graph.outflow * u).sum(-1)

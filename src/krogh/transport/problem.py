@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from krogh.barrier.model import Barrier
-from krogh.errors import InputError
 from krogh.transport.cylinder import Capillary, cylinder_graph
 from krogh.transport.graph import Graph
 from krogh.transport.integrate import integrate
-from krogh.transport.march import BloodSource, March
+from krogh.transport.march import BloodSource, March, check_blood
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
@@ -63,8 +62,8 @@ class Problem:
         return cylinder_graph(self.barrier, self.mesh, self.capillary, self.cells_along, self.fu_plasma)
 
     def system(self, tolerance: float = 1e-7) -> GraphSystem:
-        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
-        return GraphSystem(Operator(self.graph()))
+        """Return what the steppers step; its stages are solved as exactly as `tolerance` asks, their mass to round-off."""
+        return GraphSystem(Operator(self.graph()), tolerance)
 
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled problem consists of, for gradients."""
@@ -150,10 +149,7 @@ def solve(
     ConvergenceError
         If the stepper cannot go on.
     """
-    shape = problem.blood.free(0.0).shape
-    expected = (problem.barrier.batch, len(problem.barrier.species))
-    if shape != expected:
-        raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
+    check_blood(problem.blood, problem.barrier.batch, len(problem.barrier.species))
     operator = Operator(problem.graph())
     march = integrate(
         operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress, stops_s=stops_s

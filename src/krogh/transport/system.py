@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from krogh.errors import ConvergenceError
+from krogh.transport.balance import close_balance
 from krogh.transport.flows import return_deficits
 from krogh.transport.linear import SOLVERS
+from krogh.transport.linear.embedded import EmbeddedSolver
 from krogh.transport.newton import consistent_faces, solve_stage
 from krogh.transport.operator import Operator
 from krogh.transport.steppers.stability import stability_limit_s
 
 if TYPE_CHECKING:
     from krogh.transport.adjoint.system import AdjointSystem
+
+#: Structures whose stages are solved to a tolerance, with the mass closed afterwards.
+_ITERATED = ("general", "embedded")
 
 __all__ = ["GraphSystem", "Stage", "System", "as_system"]
 
@@ -97,9 +102,13 @@ class System(Protocol):
 class GraphSystem:
     """Serve a :class:`~krogh.transport.operator.Operator`: slab, cylinder, network."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, tolerance: float | None = None) -> None:
         self.operator = operator
         self.solver = SOLVERS[operator.graph.structure](operator)
+        #: Relative error of a stage; None: only round-off.
+        self.enough = tolerance if operator.graph.structure in _ITERATED else None
+        if isinstance(self.solver, EmbeddedSolver) and tolerance is not None:
+            self.solver.digits, self.solver.floor = 0.1 * tolerance, 1e-9
         self.shape = operator.graph.shape
         self.capacity = operator.graph.capacity
         self.parent = operator.graph.parent
@@ -115,13 +124,20 @@ class GraphSystem:
 
     def stage(self, gh: float, r: np.ndarray, guess: np.ndarray, blood: np.ndarray) -> Stage:
         """Solve a stage by Newton's method."""
-        result = solve_stage(self.operator, self.solver, gh, r, guess, blood)
-        flows = self.operator.ledger(result.u, blood) if result.converged else np.zeros(0)
-        return Stage(result.u, flows, result.converged, result.iterations)
+        result = solve_stage(self.operator, self.solver, gh, r, guess, blood, accept=self.enough)
+        if not result.converged:
+            return Stage(result.u, np.zeros(0), False, result.iterations)
+        if self.enough is None:
+            return Stage(result.u, self.operator.ledger(result.u, blood), True, result.iterations)
+        u, flows, closed = close_balance(self.operator, gh, r, result.u, blood)
+        if not closed:  # hardly anything is held, or a law is steep: let the iteration do it
+            result = solve_stage(self.operator, self.solver, gh, r, result.u, blood)
+            u, flows = result.u, self.operator.ledger(result.u, blood)
+        return Stage(u, flows, result.converged, result.iterations)
 
     def filter(self, gh: float, u: np.ndarray, blood: np.ndarray, error: np.ndarray) -> np.ndarray:
         """Return one linear solve."""
-        return -self.solver.step(self.capacity, gh, u, blood, error)
+        return -self.solver.step(self.capacity, gh, u, blood, error, loose=True)
 
     def refresh(self) -> None:
         """Drop kept factors."""
@@ -138,9 +154,9 @@ class GraphSystem:
         return GraphAdjoint(self.operator)
 
 
-def as_system(problem: Any) -> System:
-    """Return `problem` itself if it is a system, or the system that serves an operator."""
-    return GraphSystem(problem) if isinstance(problem, Operator) else problem
+def as_system(problem: Any, tolerance: float | None = None) -> System:
+    """Return `problem` itself if it is a system, or the system that serves an operator, stages solved to `tolerance`."""
+    return GraphSystem(problem, tolerance) if isinstance(problem, Operator) else problem
 
 
 def return_to_neighbours(system: System, u: np.ndarray) -> np.ndarray:

@@ -23,6 +23,9 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
     "eb": ("krogh.fexi.estimators.eb", "posterior mean under a prior learned from the scan, on a dictionary (empirical Bayes)"),
     "hbayes": ("krogh.fexi.estimators.hbayes", "posterior mean under a prior learned from the scan, by a network and importance"),
     "npe": ("krogh.fexi.estimators.npe", "posterior mean from a flow trained on simulations of the protocol (amortised)"),
+    "supervised": ("krogh.fexi.estimators.supervised", "network trained on simulated voxels with their tissues as labels"),
+    "selfsup": ("krogh.fexi.estimators.selfsup", "self-supervised network of the origin experiment, trained on the scan"),
+    "physics": ("krogh.fexi.estimators.physics", "network that predicts AXR alone; ADC, sigma and S0 follow from the model"),
     "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
 }
 

@@ -38,6 +38,7 @@ def fit(
     threads: int = 1,
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
+    vetted: bool = False,
     training: Any = None,
     n_samples: int = 0,
     prior: MixturePrior | None = None,
@@ -57,6 +58,8 @@ def fit(
         As the network was trained.
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
         A trained network (``krogh fexi train npe``); default: one is trained for this SNR under a uniform prior.
+    vetted : bool, optional
+        Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.flow.NpeSettings, optional
         Shape and length of the training, where there are no `weights`.
     n_samples : int, optional
@@ -94,7 +97,8 @@ def fit(
         raise UsageError("prior", got="another prior without samples", expected="n_samples > 0, which can take one")
     rows = np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
     part = Signals.of(model, protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
-    checkpoint.check_noise(unfiltered_level(part))
+    if not vetted:
+        checkpoint.check_noise(unfiltered_level(part))
     x = part.inputs()
     network = build(checkpoint)
     effective = np.full(signals.shape[0], np.nan)
@@ -128,26 +132,24 @@ def prepare(
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None:
-        return {"weights": _train(scan, training, progress, seed)}
+        return {"weights": _train(scan, training, progress, seed), "vetted": True}
     weights.check("npe", model, protocol, scan.s0 is not None)
     rows = scan.rows
     weights.check_noise(unfiltered_level(Signals.of(model, protocol, scan.signals[rows], scan.noise[rows],
                                                     None if scan.s0 is None else scan.s0[rows])))  # fmt: skip
-    return {"weights": weights}
+    return {"weights": weights, "vetted": True}
 
 
 def _train(scan: Scan, training: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.conditions import Conditions, unfiltered_level
+    from krogh.fexi.learned.conditions import Conditions, snr_range
     from krogh.fexi.learned.sampling import Signals
     from krogh.fexi.learned.train_npe import train_npe
 
     rows = scan.rows
     part = Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows],
                       None if scan.s0 is None else scan.s0[rows])  # fmt: skip
-    low, high = np.quantile(unfiltered_level(part), [0.01, 0.99])
-    snr = (float(np.clip(0.8 * low, 3, 8e3)), float(np.clip(1.25 * high, 3.1, 1e4)))
     conditions = Conditions(
-        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr, "per-series" if scan.s0 is None else "known"
+        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr_range(part), "per-series" if scan.s0 is None else "known"
     )
     return train_npe(
         conditions, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)

@@ -11,8 +11,10 @@ from krogh.fexi.estimators._series import JIT
 
 __all__ = ["log_likelihood", "log_prior", "propose", "summarise"]
 
+_FAST = {**JIT, "fastmath": {"contract", "reassoc", "arcp"}}  # infinities stay what they are
 
-@njit(**JIT)
+
+@njit(**_FAST)
 def _normal(p):  # type: ignore[no-untyped-def]
     """Return the standard normal quantile (Acklam's rational approximation, relative error 1e-9)."""
     low = 0.02425
@@ -33,7 +35,7 @@ def _normal(p):  # type: ignore[no-untyped-def]
     return x * q / y
 
 
-@njit(**JIT)
+@njit(**_FAST)
 def _log_gauss(u, mean, inverse, log_det, z):  # type: ignore[no-untyped-def]
     """Return ln N(u; mean, R R') from the lower inverse of R and ln det R."""
     total = 0.0
@@ -45,7 +47,7 @@ def _log_gauss(u, mean, inverse, log_det, z):  # type: ignore[no-untyped-def]
     return -0.5 * total - log_det - 0.9189385332046727 * u.size
 
 
-@njit(**JIT)
+@njit(**_FAST)
 def _log_background(u):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(u.size):
@@ -69,7 +71,7 @@ def _invert(root, out):  # type: ignore[no-untyped-def]
     return log_det
 
 
-@njit(**JIT)
+@njit(**_FAST)
 def log_prior(u, weight, mean, root, out):  # type: ignore[no-untyped-def]
     """Fill ln g [point] of points u [point, param]; weight, mean, root of the prior, background first."""
     n_k, n_p = mean.shape
@@ -89,9 +91,9 @@ def log_prior(u, weight, mean, root, out):  # type: ignore[no-untyped-def]
         out[i] = top + math.log(add)
 
 
-@njit(**JIT)
-def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, u, log_q):  # type: ignore[no-untyped-def]
-    """Fill samples u [voxel, sample, param] of (1 - share) q + share g and their ln density.
+@njit(**_FAST)
+def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, u, log_g, log_q):  # type: ignore[no-untyped-def]
+    """Fill samples u [voxel, sample, param] of (1 - share) q + share g, their ln g and the ln of that density.
 
     q is the mixture of each voxel, g the prior; `points` [sample, param] fill the unit cube evenly and are moved by `shift`
     [voxel, param + 1] around it.
@@ -99,7 +101,6 @@ def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, 
     n_k, n_p, n_g = mean.shape[1], mean.shape[2], g_mean.shape[0]
     n_m, z = points.shape[0], np.empty(n_p)
     inverse, log_det = np.zeros((n_k, n_p, n_p)), np.empty(n_k)
-    flat = np.empty(n_m)
     for v in range(mean.shape[0]):
         for k in range(n_k):
             log_det[k] = _invert(root[v, k], inverse[k])
@@ -121,15 +122,15 @@ def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, 
                     u[v, m, i] = mean[v, part, i] if part < n_k else g_mean[part - n_k - 1, i]
                     for j in range(i + 1):
                         u[v, m, i] += (root[v, part, i, j] if part < n_k else g_root[part - n_k - 1, i, j]) * z[j]
-        log_prior(u[v], g_weight, g_mean, g_root, flat)
+        log_prior(u[v], g_weight, g_mean, g_root, log_g[v])
         for m in range(n_m):
-            add = share * math.exp(flat[m])
+            add = share * math.exp(log_g[v, m])
             for k in range(n_k):
                 add += (1.0 - share) * weight[v, k] * math.exp(_log_gauss(u[v, m], mean[v, k], inverse[k], log_det[k], z))
             log_q[v, m] = math.log(add + 1e-300)
 
 
-@njit(**JIT)
+@njit(**_FAST)
 def log_likelihood(z, level, pointer, known, shape, out):  # type: ignore[no-untyped-def]
     """Fill ln L [voxel, sample] for shape [voxel, sample, sorted volume], up to a factor of the voxel (formula in `_kernel`)."""
     for v in range(z.shape[0]):

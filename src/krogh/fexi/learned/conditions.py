@@ -19,7 +19,7 @@ from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.precision import fisher, sd_from_fisher
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["Conditions", "check_identifiable", "unfiltered_level"]
+__all__ = ["Conditions", "check_identifiable", "snr_range", "unfiltered_level"]
 
 FloatArray = NDArray[np.float64]
 #: S0 of a filtered series over that of the unfiltered ones: filter loss, T1 decay and crushers (assumed range).
@@ -94,6 +94,12 @@ def unfiltered_level(signals: Signals) -> FloatArray:
         return np.asarray(signals.level[:, series].mean(axis=1))
     tops = [signals.z[:, signals.pointer[s] : signals.pointer[s + 1]].max(axis=1) for s in series]
     return np.asarray(np.mean(tops, axis=0))
+
+
+def snr_range(signals: Signals) -> tuple[float, float]:
+    """Return a range of SNR somewhat wider than that of 98 % of the voxels, to train for a scan."""
+    low, high = np.quantile(unfiltered_level(signals), [0.01, 0.99])
+    return float(np.clip(0.8 * low, 3, 8e3)), float(np.clip(1.25 * high, 3.1, _MAX_SNR))
 
 
 def check_identifiable(model: SignalModel, protocol: Protocol, *, s0_free: bool) -> None:

@@ -21,6 +21,7 @@ FloatArray = NDArray[np.float64]
 _FLOOR = 1e-6  # of the largest variance: directions without spread in training count sharply
 _SLACK = 0.05  # of ln SNR, for the noise of one voxel where S0 is read off the data
 _MARGIN = 1.1  # beyond the most extreme simulated voxel
+_SCAN_MARGIN = 1.5  # beyond the quantile of a scan
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,19 @@ def misfit(signals: Signals, theta: FloatArray) -> FloatArray:
     return np.asarray(np.square(signals.z - np.repeat(level, sizes, axis=1) * e).sum(axis=1))
 
 
-def survey(signals: Signals, estimate: Callable[[FloatArray], FloatArray], snr: tuple[float, float]) -> Region:
-    """Return the region that `signals` fill; `estimate` gives theta [voxel, param] from inputs [voxel, input]."""
+def survey(
+    signals: Signals, estimate: Callable[[FloatArray], FloatArray], snr: tuple[float, float], *, quantile: float = 1.0
+) -> Region:
+    """Return the region that `signals` fill; `estimate` gives theta [voxel, param] from inputs [voxel, input].
+
+    With `quantile` below 1 the most extreme voxels of a scan are left out, and the rest gets half as much again.
+    """
     x = signals.inputs()
     values, vectors = np.linalg.eigh(np.cov(x.T))
     white = vectors / np.sqrt(np.maximum(values, _FLOOR * values[-1]))
     log_snr = (float(np.log(snr[0])), float(np.log(snr[1])))
     found = Region(x.mean(axis=0), white, np.inf, np.inf, log_snr)
-    largest = _MARGIN * float(found.distances(x).max()), _MARGIN * float(misfit(signals, estimate(x)).max())
-    return Region(found.mean, white, *largest, log_snr)
+    margin = _MARGIN if quantile == 1 else _SCAN_MARGIN
+    far = (np.quantile(a, quantile) for a in (found.distances(x), misfit(signals, estimate(x))))
+    distance, worst = (margin * float(a) for a in far)
+    return Region(found.mean, white, distance, worst, log_snr)

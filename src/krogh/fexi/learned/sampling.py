@@ -61,9 +61,12 @@ class Signals:
     def log_likelihood(self, theta: FloatArray) -> FloatArray:
         """Return ln L [voxel, sample] of theta [voxel, sample, param], up to a factor of the voxel."""
         n, m, n_par = theta.shape
-        shape = self.model.shape(theta.reshape(-1, n_par), self.protocol)[:, self.order].reshape(n, m, -1)
+        shape = self.model.shape(theta.reshape(-1, n_par), self.protocol)
+        if np.any(np.diff(self.order) != 1):
+            shape = shape[:, self.order]
         out = np.empty((n, m))
-        _importance.log_likelihood(self.z, self.level, self.pointer, self.known, np.ascontiguousarray(shape), out)
+        whole = np.ascontiguousarray(shape).reshape(n, m, -1)
+        _importance.log_likelihood(self.z, self.level, self.pointer, self.known, whole, out)
         return out
 
 
@@ -88,14 +91,15 @@ def _roots(prior: MixturePrior) -> tuple[FloatArray, FloatArray, FloatArray]:
 def draw_samples(
     signals: Signals, guess: Gaussians, prior: MixturePrior, n_samples: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return samples u [voxel, sample, param] and ln L - ln q [voxel, sample]."""
+    """Return samples theta [voxel, sample, param] of the network and the prior, and ln of their weights [voxel, sample]."""
     n, n_par = signals.z.shape[0], prior.bounds.shape[0]
-    u, log_q = np.empty((n, n_samples, n_par)), np.empty((n, n_samples))
+    u, log_g, log_q = np.empty((n, n_samples, n_par)), np.empty((n, n_samples)), np.empty((n, n_samples))
     _importance.propose(
         guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, sobol_points(n_samples, n_par),
-        voxel_shift(signals.z, n_par + 1, seed), u, log_q,
+        voxel_shift(signals.z, n_par + 1, seed), u, log_g, log_q,
     )  # fmt: skip
-    return u, signals.log_likelihood(to_theta(u, prior.bounds)) - log_q
+    theta = to_theta(u, prior.bounds)
+    return theta, signals.log_likelihood(theta) + log_g - log_q
 
 
 def log_g(prior: MixturePrior, u: FloatArray) -> FloatArray:
@@ -129,8 +133,7 @@ def posterior_by_sampling(
 
     def fill(rows: NDArray[np.intp], samples: int) -> None:
         part = signals.take(rows)
-        u, base = draw_samples(part, encoder.posterior(part.inputs()), prior, samples, seed)
-        weight, theta = base + log_g(prior, u), to_theta(u, prior.bounds)
+        theta, weight = draw_samples(part, encoder.posterior(part.inputs()), prior, samples, seed)
         mean, variance, quantiles = (np.empty((rows.size, n_par, *more)) for more in ((), (), (len(QUANTILES),)))
         evidence, count = np.empty(rows.size), np.empty(rows.size)
         _importance.summarise(theta, weight, np.array(QUANTILES), mean, variance, quantiles, evidence, count)

@@ -80,9 +80,9 @@ class Tape:
         if self._keep is not None:
             self.values.append(self._keep(step.landed))
         self.bloods.append(step.bloods[-1])
-        per_step = 2 * len(self.table.b)
+        per_step = len(self.table.b)  # its stages but the first, and F at its start
         if self._steps is not None:
-            self._steps.append(step)
+            self._steps.append(_slim(step))
             if len(self._steps) * per_step > self.budget:
                 self._starts = {i: (s.states[0], s.rates[0]) for i, s in enumerate(self._steps)}
                 self._steps = None
@@ -111,7 +111,7 @@ class Tape:
         for first in sorted(self._starts, reverse=True):
             u, rate = self._starts[first]
             stretch = self._run(first, stop, u, rate)
-            held = 2 * len(self._starts) + len(stretch) * 2 * len(self.table.b)
+            held = 2 * len(self._starts) + len(stretch) * len(self.table.b)
             self.most_states = max(self.most_states, held)
             while stretch:
                 yield first + len(stretch) - 1, stretch.pop()
@@ -125,6 +125,8 @@ class Tape:
                 u, start = found[-1].landed, found[-1].start
                 if mark.fresh:
                     u, start = fresh_start(self.system, self.blood, u, mark.t_s)
+            if found:
+                found[-1] = _slim(found[-1])
             found.append(_advance(self.system, self.blood, self.table, mark, u, start))
         return found
 
@@ -161,6 +163,11 @@ def fresh_start(system: System, blood: BloodSource, u: np.ndarray, t: float) -> 
     here = blood.free(t)
     u = system.consistent(u, here)
     return u, system.start(u, here)
+
+
+def _slim(step: Step) -> Step:
+    """Return a step without what only its own stages need."""
+    return Step(step.states, step.rates[:1], [], step.bloods, step.landed, step.start)
 
 
 def _advance(system: System, blood: BloodSource, table: Tableau, mark: Mark, u: np.ndarray, start: Start) -> Step:

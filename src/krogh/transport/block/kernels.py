@@ -12,6 +12,7 @@ __all__ = [
     "bulk",
     "eliminate",
     "factor",
+    "held_and_residual",
     "plane_sums",
     "pull_bulk",
     "substitute",
@@ -125,6 +126,20 @@ def plane_sums(u, weight) -> np.ndarray:  # type: ignore[no-untyped-def]
             total += u[i, f] * weight[f]
         out[i] = total
     return out
+
+
+@njit(cache=True, nogil=True)
+def held_and_residual(u, residual, mass, area):  # type: ignore[no-untyped-def]
+    """Return the sum of ``mass area |u|`` over (n, F), and the norm of the residual."""
+    n, faces = u.shape
+    held, square = 0.0, 0.0
+    for i in range(n):
+        here = 0.0
+        for f in range(faces):
+            here += abs(u[i, f]) * area[f]
+            square += residual[i, f] * residual[i, f]
+        held += here * mass[i]
+    return held, np.sqrt(square)
 
 
 @njit(cache=True, nogil=True)

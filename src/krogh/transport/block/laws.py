@@ -90,7 +90,7 @@ class Laws:
             if float(np.abs(miss).max(initial=0.0)) <= 1e-12 * scale:
                 return flux, values, True
             inverse = invert_faces(eye[None] - self.matrix(values, self.own_weight))
-            flux = flux + apply_faces(inverse, miss)
+            flux = flux + apply_faces(inverse, miss.reshape(-1, miss.shape[-1])).reshape(miss.shape)
         # round-off on a stiff face: as good as it gets
         good = float(np.abs(miss).max()) <= 1e-7 * scale
         return flux, values, good
@@ -107,7 +107,7 @@ class Laws:
         inner = np.where(self.tails == BLOOD, 0, self.tails)
         held = weight[inner] * (self.tails != BLOOD)[:, None, None, None]
         out += np.einsum("kijf,kjlf->fkilj", values.by_tail, held)
-        return out.reshape(faces, k * s, -1)
+        return out.reshape(faces, k * s, weight.shape[2] * s)
 
 
 def _add_slope(target: np.ndarray, slope: np.ndarray) -> None:
@@ -156,8 +156,20 @@ def invert_faces(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(_invert(np.ascontiguousarray(matrix)).transpose(1, 2, 0))
 
 
-def apply_faces(inverse: np.ndarray, flux: np.ndarray) -> np.ndarray:
-    """Return ``inverse`` (n, n, F) times a flux (K, S, F), face by face."""
-    k, s, faces = flux.shape
-    flat = flux.reshape(k * s, faces)
-    return np.einsum("ijf,jf->if", inverse, flat).reshape(k, s, faces)
+def apply_faces(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return ``matrix`` (n, m, F) times x (m, F), face by face."""
+    out = np.empty((matrix.shape[0], matrix.shape[2]))
+    _apply(matrix, x, out)
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _apply(matrix, x, out) -> None:  # type: ignore[no-untyped-def]
+    n, m, faces = matrix.shape
+    for i in range(n):
+        row, target = matrix[i], out[i]
+        for f in range(faces):
+            target[f] = row[0, f] * x[0, f]
+        for j in range(1, m):
+            for f in range(faces):
+                target[f] += row[j, f] * x[j, f]

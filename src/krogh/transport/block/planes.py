@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from krogh.transport.block.gains import gains_of
 from krogh.transport.block.kernels import eliminate, factor, substitute, window_solve
 from krogh.transport.block.laws import Laws, LawValues, apply_faces, invert_faces
 from krogh.transport.block.model import BLOOD, BlockModel
@@ -120,7 +121,9 @@ class Planes:
         """Return the change of the cells behind the ports (P, S, F) by the fluxes q (K, S, F)."""
         k, s, faces = q.shape
         hat = self.modes.forward((q * self.area).reshape(k * s, faces)).reshape(k, s, faces)
-        answer = np.einsum("spkf,ksf->psf", self.answers, hat)
+        answer = np.empty((self.laws.ports, s, faces))
+        for i in range(s):
+            answer[:, i] = apply_faces(self.answers[i], hat[:, i])
         return self.modes.backward(answer.reshape(-1, faces)).reshape(answer.shape)
 
     def reference_flux(self, change: np.ndarray) -> np.ndarray:
@@ -133,21 +136,6 @@ class Planes:
 
     def _ports(self, change: np.ndarray, flux: np.ndarray) -> np.ndarray:
         return change + self.laws.half * np.tensordot(self.laws.sides, flux, axes=1)
-
-    def preconditioner(self, values: LawValues) -> np.ndarray:
-        """Return the inverse (K S, K S, F) of Newton's matrix with the mean answer of all modes in place of H."""
-        laws, ref = self.laws, self.reference
-        k, s = laws.count, ref.head.shape[1]
-        answer = self.mean_answer
-        own = np.repeat(np.eye(k)[:, None, :], s, axis=1)  # (K, S, K): q itself
-        own = own - ref.head[:, :, None] * answer[laws.heads]
-        inner = laws.tails != BLOOD
-        own[inner] += ref.tail[inner][:, :, None] * answer[laws.tails[inner]]
-        ports = answer + laws.half * np.einsum("pk,ksl->psl", laws.sides, own)
-        whole = np.zeros((k, s, k, s))
-        for j in range(s):
-            whole[:, j, :, j] = own[:, j]
-        return invert_faces(whole.reshape(1, k * s, k * s) - laws.matrix(values, ports[..., None]))
 
     def newton(
         self, change0: np.ndarray, cells: np.ndarray, flux0: np.ndarray, blood: np.ndarray, *, tolerance: float
@@ -180,29 +168,41 @@ class Planes:
             if error <= tolerance or stuck:
                 return q, PlaneResult(flux, values, True, iteration, products)
             previous = error
-            wanted = max(min(1e-2, 0.3 * tolerance / error), 1e-12)
+            # no more digits than the next linearisation keeps
+            wanted = max(min(1e-4, error), 0.3 * tolerance / error, 1e-12)
             step, count = self._linear(values, miss, wanted)
             products += count
             q = q + step
             change = change0 + self.respond(q)
         return q, PlaneResult(flux, values, False, _MOST_NEWTON, products)
 
-    def _linear(self, values: LawValues, right: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
-        """Solve for the fluxes v whose own laws exceed them by -`right`: one Newton system."""
-        shape = right.shape
-        inverse = self.preconditioner(values)
+    def _linear(self, values: LawValues, miss: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
+        """Solve for the fluxes v that the laws, linearised at `values`, exceed the references by: ``v + (R - G) H v = own``.
+
+        R is the reference, G the answer of the laws to the cells, H that of the cells to the fluxes. As preconditioner H is the
+        same for all modes, their mean, and so a small matrix per face.
+        """
+        (k, s, faces), laws, ref = miss.shape, self.laws, self.reference
+        gains = gains_of(laws, values, miss)
+        away = -gains.cell
+        for j in range(s):
+            for law in range(k):
+                away[law, j, laws.heads[law], j] -= ref.head[law, j]
+                if laws.tails[law] != BLOOD:
+                    away[law, j, laws.tails[law], j] += ref.tail[law, j]
+        mean = np.einsum("kipjf,pjl->fkilj", away, self.mean_answer).reshape(faces, k * s, k * s)
+        inverse = invert_faces(np.eye(k * s) + mean)
+        away = away.reshape(k * s, -1, faces)
 
         def apply(x: np.ndarray) -> np.ndarray:
-            v = x.reshape(shape)
-            change = self.respond(v)
-            flux = self.reference_flux(change) + v
-            return (flux - self.laws.along(values, self._ports(change, flux))).ravel()
+            change = self.respond(x.reshape(k, s, faces)).reshape(-1, faces)
+            return x + apply_faces(away, change).ravel()
 
         def precondition(x: np.ndarray) -> np.ndarray:
-            return apply_faces(inverse, x.reshape(shape)).ravel()
+            return apply_faces(inverse, x.reshape(k * s, faces)).ravel()
 
-        x, count, _ = gmres(apply, right.ravel(), precondition, tolerance=tolerance)
-        return x.reshape(shape), count
+        x, count, _ = gmres(apply, gains.own.ravel(), precondition, tolerance=tolerance)
+        return x.reshape(k, s, faces), count
 
     def linear(self, change0: np.ndarray, values: LawValues, *, tolerance: float) -> np.ndarray:
         """Return q for laws that are linear with the slopes of `values` (filter of the error estimate)."""
@@ -213,11 +213,14 @@ class Planes:
     # -- through the volume ----------------------------------------------------------------------------------------------------
 
     def inward(self, right: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        """Carry right-hand sides (S, nx, F) to the window; return the modes and the change of the port cells for q = 0."""
+        """Carry right-hand sides (S, nx, F) to the window; return the modes and the change of the port cells for q = 0.
+
+        The modes are overwritten by the next call.
+        """
         local = self.model.port_cell - self.w0
         modes, ports = [], []
         for i in range(right.shape[0]):
-            y = self.modes.forward(right[i])
+            y = self.modes.forward(right[i], out=self.modes.kept(i, right[i].shape))
             eliminate(y, self.inverse[i], self.lower[i], self.upper[i], self.w0, self.w1)
             window = y[self.w0 : self.w1 + 1].copy()
             window_solve(window, self.inverse[i], self.lower[i], self.upper[i], self.w0)
@@ -227,7 +230,7 @@ class Planes:
         return modes, self.modes.backward(change.reshape(-1, change.shape[-1])).reshape(change.shape)
 
     def outward(self, modes: list[np.ndarray], q: np.ndarray) -> np.ndarray:
-        """Return the change of every cell (S, nx, F) for the fluxes q; the modes are used up."""
+        """Return the change of every cell (S, nx, F) for the fluxes q; the modes of `inward` are used up."""
         out = np.empty((len(modes), *modes[0].shape))
         k, s, faces = q.shape
         hat = self.gh * self.modes.forward((q * self.area).reshape(k * s, faces)).reshape(k, s, faces)
@@ -238,7 +241,7 @@ class Planes:
                     y[self.model.port_cell[law.tail]] -= hat[k_law, i]
             window_solve(y[self.w0 : self.w1 + 1], self.inverse[i], self.lower[i], self.upper[i], self.w0)
             substitute(y, self.inverse[i], self.lower[i], self.upper[i], self.w0, self.w1)
-            out[i] = self.modes.backward(y)
+            self.modes.backward(y, out=out[i])
         return out
 
     def solve_mean(self, right: np.ndarray) -> np.ndarray:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from krogh.barrier.model import Barrier
-from krogh.errors import InputError
 from krogh.transport.block.axis import Axis
 from krogh.transport.block.base import BlockBase
 from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
 from krogh.transport.block.system import BlockSystem
 from krogh.transport.block.uneven import TissueMaps, layered
 from krogh.transport.block.uneven_system import UnevenSystem
+from krogh.transport.frames import Frames
 from krogh.transport.integrate import integrate
-from krogh.transport.march import BloodSource, March
+from krogh.transport.march import BloodSource, March, check_blood
 from krogh.transport.memory import check_memory
 from krogh.transport.mesh import Mesh, layered_mesh
-from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.solution import LedgerSolution
 
 __all__ = ["BlockProblem", "BlockSolution", "Lumen", "memory_bytes", "solve_block"]
 
@@ -191,24 +191,6 @@ class BlockSolution(LedgerSolution):
         return float((mesh.width_m * spread[mesh.layer])[own].sum())
 
 
-class _Frames:
-    """Keep whole fields at given times, between the two steps that enclose each."""
-
-    def __init__(self, system: BlockBase, times_s: np.ndarray) -> None:
-        self.system, self.times = system, times_s
-        self.fields = np.zeros((times_s.size, *system.planes_of(np.empty(system.shape)).shape), dtype=np.float32)
-        self._before: tuple[float, np.ndarray, np.ndarray] | None = None
-
-    def __call__(self, t: float, u: np.ndarray, slope: np.ndarray) -> None:
-        if self._before is not None:
-            t0, u0, slope0 = self._before
-            for i in np.flatnonzero((self.times > t0) & (self.times <= t)):
-                pair = np.array([t0, t])
-                here = hermite(pair, np.stack([u0, u]), np.stack([slope0, slope]), self.times[i : i + 1])[0]
-                self.fields[i] = self.system.planes_of(here)
-        self._before = (t, u, slope)
-
-
 def solve_block(
     problem: BlockProblem,
     *,
@@ -227,15 +209,16 @@ def solve_block(
         If the stepper cannot go on.
     """
     check_memory(memory_bytes(problem), problem.unknowns, "block.cells, block.cells_y, block.cells_z")
-    expected = (1, len(problem.barrier.species))
-    shape = problem.blood.free(0.0).shape
-    if shape != expected:
-        raise InputError("blood", got=f"shape {shape}", expected=f"{expected} (problems, species)")
+    check_blood(problem.blood, 1, len(problem.barrier.species))
     system = problem.system(max(1e-9, min(1e-6, 1e-2 * rtol)))
-    frames = _Frames(system, problem.frames_s)
+    planes = system.plane_capacity.shape[1]
+    fields = np.zeros((problem.frames_s.size, system.shape[1], planes, *system.model.grid[1:]), dtype=np.float32)
+
+    def take(i: int, u: np.ndarray) -> None:
+        fields[i] = u.reshape(fields.shape[1:])
+
     march = integrate(
         system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
-        reduce=system.plane_means, observe=frames,
+        reduce=system.plane_means, observe=Frames(problem.frames_s, take),
     )  # fmt: skip
-    _, ny, nz = system.model.grid
-    return BlockSolution(problem, system, march, frames.fields.reshape(*frames.fields.shape[:3], ny, nz))
+    return BlockSolution(problem, system, march, fields)

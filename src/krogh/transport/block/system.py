@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from krogh.transport.block.alternating import Alternating
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Flows, Linearised
-from krogh.transport.block.kernels import plane_sums
+from krogh.transport.block.kernels import held_and_residual, plane_sums
 from krogh.transport.block.laws import Laws, LawValues
 from krogh.transport.block.model import BlockModel
 from krogh.transport.block.modes import Modes
 from krogh.transport.block.planes import PlaneResult, Planes, Reference
+from krogh.transport.block.uneven import even_maps, spread_maps
 from krogh.transport.system import Stage
 
 if TYPE_CHECKING:
@@ -87,6 +89,10 @@ class BlockSystem(BlockBase):
         q = planes.linear(change, known.values, tolerance=0.1) if self.laws.count else np.zeros_like(known.flux)
         cells = planes.outward(modes, q)
         return self.flows.unfold_leaves(cells, rest, gh, slopes).reshape(self.shape)
+
+    def alternating(self) -> Alternating:
+        """Return steps by alternating directions."""
+        return Alternating(self.model, spread_maps(self.model, even_maps(self.model)))
 
     def refresh(self) -> None:
         """Drop kept factors."""
@@ -164,9 +170,9 @@ class BlockSystem(BlockBase):
 
     def _kept(self, residual: np.ndarray, u: np.ndarray) -> bool:
         """Return whether the round-off of `residual` is small against what the block holds; else another pass is due."""
-        lost = 1e-16 * np.linalg.norm(residual.reshape(residual.shape[0], -1), axis=1)
-        held = np.einsum("sn,sn->s", self.capacity[0], np.abs(u.reshape(u.shape[0], -1)))
-        return bool(np.all(lost <= 1e-15 * held + 1e-300))
+        mass, area = self.plane_capacity, self.flows.area
+        sizes = [held_and_residual(u[s], residual[s], mass[s], area) for s in range(u.shape[0])]
+        return all(1e-16 * lost <= 1e-15 * held + 1e-300 for held, lost in sizes)
 
     def _finish(
         self,

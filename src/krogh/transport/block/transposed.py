@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from krogh.transport.block.kernels import eliminate, substitute, window_solve
+from krogh.transport.block.laws import invert_faces
 from krogh.transport.block.model import BLOOD
 from krogh.transport.linear.gmres import gmres
 
@@ -35,7 +36,7 @@ class Transposed:
         self.lower[:, 1:], self.upper[:, :-1] = planes.upper[:, :-1], planes.lower[:, 1:]
         if planes.laws.count:
             self._inner, self._by_ports = self._matrices()
-            self._near = planes.preconditioner(point.values)
+            self._near = self._mean_inverse()
 
     def solve(self, right: np.ndarray, tolerance: float) -> np.ndarray:
         """Return the solution (1, S, N), the membranes to a relative tolerance."""
@@ -95,6 +96,16 @@ class Transposed:
                 back[tail] += ref.tail[i][:, None, None, None] * own[i]
         return inner, back.reshape(laws.ports * s, k * s, faces)
 
+    def _mean_inverse(self) -> np.ndarray:
+        """Return the inverse (K S, K S, F) of what the laws solve, with the mean answer of all modes in place of each."""
+        mean = self.planes.mean_answer  # (P, S, K)
+        p, s, k = mean.shape
+        answer = np.zeros((k, s, p, s))
+        for j in range(s):
+            answer[:, j, :, j] = mean[:, j].T
+        whole = self._inner + np.einsum("ap,pbf->abf", answer.reshape(k * s, p * s), self._by_ports)
+        return invert_faces(whole.transpose(2, 0, 1))
+
     def _answered(self, ports: np.ndarray) -> np.ndarray:
         """Return what the fluxes (K, S, F) see of a right-hand side at the ports (P, S, F)."""
         planes = self.planes
@@ -113,7 +124,7 @@ class Transposed:
             return own.ravel() + self._answered(self._back(mu)).ravel()
 
         def precondition(x: np.ndarray) -> np.ndarray:
-            return self.point.apply_transposed(self._near, x.reshape(shape)).ravel()
+            return np.einsum("abf,bf->af", self._near, x.reshape(-1, shape[-1])).ravel()
 
         found, _, _ = gmres(apply, gain.ravel(), precondition, tolerance=tolerance)
         return found.reshape(shape)

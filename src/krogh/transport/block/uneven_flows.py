@@ -51,6 +51,25 @@ class UnevenFlows(Flows):
             found.append(term.rate[:, :, None] / (1.0 + np.maximum(own, 0.0) * term.inverse_km[:, None, None]) ** 2)
         return found
 
+    def formed(self, change: np.ndarray, slopes: list[np.ndarray]) -> np.ndarray:
+        """Return by how much more of every product a change (S, plane, F) of what it is made from forms, cell by cell."""
+        out = np.zeros_like(change)
+        for slope, term in zip(slopes, self.model.reactions, strict=True):
+            own = self._range(term)
+            for s, product in enumerate(term.law.product):
+                if product is not None:
+                    out[product, own] += slope[s] * change[s, own] * self.area
+        return out
+
+    def add_formed(self, rows: np.ndarray, change: np.ndarray, slopes: list[np.ndarray]) -> None:
+        """Add the same, summed, to the rows of a ledger (S, row)."""
+        names = [name for name, _ in self.names]
+        for slope, term in zip(slopes, self.model.reactions, strict=True):
+            row = names.index(f"formed:{term.law.name}@{term.where}")
+            for s, product in enumerate(term.law.product):
+                if product is not None:
+                    rows[product, row] += float(((slope[s] * change[s, self._range(term)]) @ self.area).sum())
+
     @staticmethod
     def _wide(slope: np.ndarray) -> np.ndarray:
         return slope

@@ -7,62 +7,29 @@ saturable carriers, species that act on each other) GMRES with the same precondi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from krogh.transport.block.laws import Laws, LawValues, invert_faces
+from krogh.transport.block.gains import Gains
+from krogh.transport.block.laws import Laws
 from krogh.transport.block.lines import uneven_product
-from krogh.transport.block.model import BLOOD, BlockModel
+from krogh.transport.block.model import BLOOD
 from krogh.transport.block.multigrid import Lateral, LineMultigrid
 from krogh.transport.block.uneven import Uneven
 from krogh.transport.linear.cg import conjugate_gradients
 from krogh.transport.linear.gmres import gmres
 
-__all__ = ["Gains", "UnevenMatrix", "gains_of"]
+__all__ = ["UnevenMatrix"]
 
 _MOST_PRODUCTS = 1500
 #: Preconditioned residuals estimate the error; they are asked to be this much smaller.
 _MARGIN = 0.1
 
 
-@dataclass(frozen=True)
-class Gains:
-    """The answer of the fluxes to the cells: ``dJ = own + cell dU``.
-
-    Attributes
-    ----------
-    cell : array (K, S, P, S, F)
-        By the cells behind the ports [m/s].
-    own : array (K, S, F)
-        By the laws' own misfit [mol/(m2 s)].
-    symmetric : bool
-        Whether what this does to the cells is a symmetric matrix.
-    """
-
-    cell: np.ndarray
-    own: np.ndarray
-    symmetric: bool
-
-    def through(self, change: np.ndarray) -> np.ndarray:
-        """Return the fluxes (K, S, F) that a change of the port cells (P, S, F) causes."""
-        return np.asarray(np.einsum("kjpif,pif->kjf", self.cell, change))
-
-
-def gains_of(laws: Laws, values: LawValues, flux: np.ndarray) -> Gains:
-    """Return the gains for laws linearised at `values`, with the fluxes that were used so far."""
-    (k, s, faces), p = flux.shape, laws.ports
-    inverse = invert_faces(np.eye(k * s) - laws.matrix(values, laws.own_weight))
-    unit = np.broadcast_to(np.eye(p)[:, None, :, None], (p, s, p, 1))
-    by_cell = laws.matrix(values, unit).transpose(1, 2, 0)
-    cell = np.einsum("abf,bcf->acf", inverse, by_cell).reshape(k, s, p, s, faces)
-    own = np.einsum("abf,bf->af", inverse, (values.flux - flux).reshape(k * s, faces)).reshape(k, s, faces)
-    return Gains(cell, own, s == 1 and _symmetric(laws, cell[:, 0, :, 0]))
-
-
-def _symmetric(laws: Laws, gain: np.ndarray) -> bool:
-    """Return whether the matrix between the cells behind the ports is symmetric, from gains (K, P, F)."""
-    whole = np.einsum("pk,kqf->pqf", laws.sides, gain)
+def _symmetric(laws: Laws, gains: Gains) -> bool:
+    """Return whether the fluxes are a symmetric matrix between the cells behind the ports."""
+    if gains.cell.shape[1] > 1:
+        return False
+    whole = np.einsum("pk,kqf->pqf", laws.sides, gains.cell[:, 0, :, 0])
     return bool(np.abs(whole - whole.transpose(1, 0, 2)).max(initial=0.0) <= 1e-12 * np.abs(whole).max(initial=0.0))
 
 
@@ -75,8 +42,10 @@ class UnevenMatrix:
         Diagonal per area without couplings, leaves eliminated.
     """
 
-    def __init__(self, model: BlockModel, uneven: Uneven, gains: Gains, gh: float, pivot: np.ndarray) -> None:
-        self.model, self.uneven, self.gains, self.gh = model, uneven, gains, gh
+    def __init__(self, laws: Laws, uneven: Uneven, gains: Gains, gh: float, pivot: np.ndarray) -> None:
+        self.model = model = laws.model
+        self.uneven, self.gains, self.gh = uneven, gains, gh
+        self.symmetric = _symmetric(laws, gains)
         self.area = model.area_m2.ravel()
         self.shape = (len(model.species), *model.grid)
         self.pivot = (pivot * self.area).reshape(self.shape)
@@ -140,7 +109,7 @@ class UnevenMatrix:
         def precondition(r: np.ndarray) -> np.ndarray:
             return np.stack([grid(r[s]) for s, grid in enumerate(grids)])
 
-        if self.gains.symmetric:
+        if self.symmetric:
 
             def enough(x: np.ndarray, z: np.ndarray) -> bool:
                 moved = float(np.abs(x).max())

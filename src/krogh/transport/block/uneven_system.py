@@ -10,12 +10,13 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Linearised
+from krogh.transport.block.gains import gains_of
 from krogh.transport.block.laws import Laws
 from krogh.transport.block.model import BlockModel
 from krogh.transport.block.multigrid import LineMultigrid
 from krogh.transport.block.uneven import TissueMaps, spread_maps
 from krogh.transport.block.uneven_flows import UnevenFlows
-from krogh.transport.block.uneven_stage import UnevenMatrix, gains_of
+from krogh.transport.block.uneven_stage import UnevenMatrix
 from krogh.transport.system import Stage
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class UnevenSystem(BlockBase):
             slopes = self.tissue.slopes(u)
             uptake = self.tissue.uptake(u, slopes)
             residual = self.tissue.residual(u, right, gh, c, flux, uptake)
-            gains = gains_of(self.laws, values, flux)
-            matrix = UnevenMatrix(self.model, self.uneven, gains, gh, self.tissue.diagonal(gh, slopes))
+            gains = gains_of(self.laws, values, values.flux - flux)
+            matrix = UnevenMatrix(self.laws, self.uneven, gains, gh, self.tissue.diagonal(gh, slopes))
             step, count, good = self._solve(matrix, residual, slopes, u, share)
             products += count
             self.work = (iteration, products)
@@ -101,9 +102,8 @@ class UnevenSystem(BlockBase):
         """Return one loose linear solve."""
         known = self._known if self._known is not None and self._known.u is u else self._fluxes(u, blood[0])
         slopes = self.tissue.slopes(self.planes_of(u))
-        gains = gains_of(self.laws, known.values, known.flux)
-        still = type(gains)(gains.cell, np.zeros_like(gains.own), gains.symmetric)
-        matrix = UnevenMatrix(self.model, self.uneven, still, gh, self.tissue.diagonal(gh, slopes))
+        gains = gains_of(self.laws, known.values, np.zeros_like(known.flux))
+        matrix = UnevenMatrix(self.laws, self.uneven, gains, gh, self.tissue.diagonal(gh, slopes))
         step, _, _ = self._solve(matrix, self.planes_of(error), slopes, np.zeros_like(self.planes_of(u)), 0.1)
         return step.reshape(self.shape)
 

@@ -6,12 +6,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.fft
 import scipy.sparse
 import scipy.sparse.linalg
 
 from krogh.transport.graph import Graph
-from krogh.transport.linear.gmres import gmres
+from krogh.transport.linear.cosines import Cosines
+from krogh.transport.linear.gmres import Seen, gmres
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.operator import Operator, Slopes
 
@@ -28,6 +28,7 @@ class _Factor:
     pivot: np.ndarray
     exchange: np.ndarray
     near: np.ndarray
+    seen: Seen
 
 
 class EmbeddedSolver:
@@ -41,10 +42,15 @@ class EmbeddedSolver:
     _kept = 6
 
     def __init__(self, operator: Operator) -> None:
+        #: Share of what the nodes hold that a step may be wrong by, and the smallest tolerance of its iteration. By default the
+        #: last digits come from another Newton step, whose residual is formed from flows.
+        self.digits, self.floor = 1e-13, 1e-10
+
         graph = operator.graph
         self._operator, self._graph = operator, graph
         self._first = int(graph.layout["first_tissue"])
         self._shape: tuple[int, int, int] = graph.layout["shape"]
+        self._cosines = Cosines(self._shape)
         self._cells, self._leaves = int(np.prod(self._shape)), int(graph.layout["cells"])
         start, count = graph.layout["spread"]
         spread = slice(start, start + count)
@@ -61,6 +67,11 @@ class EmbeddedSolver:
         self._lateral = self._symbol()
         self._pattern = Pattern(self._network_graph())
         self._factors: OrderedDict[tuple[float, int], _Factor] = OrderedDict()
+
+    @property
+    def accuracy(self) -> float:
+        """Return the relative error of one step of a linear problem."""
+        return 10 * self.digits
 
     def _symbol(self) -> np.ndarray:
         """Return the eigenvalues of diffusion between the cells (S, cells), per unit of conductance."""
@@ -108,7 +119,7 @@ class EmbeddedSolver:
         near = 1.0 / (1.0 + gh * self._weight * (1.0 / symbol).mean(-1)[:, None])
         options = {"SymmetricMode": True}
         lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options, diag_pivot_thresh=0.0)
-        return _Factor(lu, symbol, share, pivot, gh * exchange, near)
+        return _Factor(lu, symbol, share, pivot, gh * exchange, near, Seen())
 
     def _exchange(self) -> tuple[np.ndarray, np.ndarray]:
         """Return exchange and back factor of every compartment, (S, leaf)."""
@@ -118,15 +129,17 @@ class EmbeddedSolver:
 
     def _tissue(self, factor: _Factor, right: np.ndarray) -> np.ndarray:
         """Return the tissue (S, cells) for a right-hand side, without the network."""
-        cube = right.reshape(-1, *self._shape)
-        hat = scipy.fft.dctn(cube, axes=(1, 2, 3), norm="ortho").reshape(right.shape) / factor.symbol
-        return scipy.fft.idctn(hat.reshape(cube.shape), axes=(1, 2, 3), norm="ortho", overwrite_x=True).reshape(right.shape)
+        hat = self._cosines.forward(right.reshape(-1, *self._shape))
+        hat /= factor.symbol.reshape(hat.shape)
+        return self._cosines.backward(hat).reshape(right.shape)
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        """Return the update (1, S, N)."""
-        # the last digits come from the next Newton step, whose residual is formed from flows
-        goal = 1e-13 * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
-        return self.solve(capacity, gh, u, blood, -residual, tolerance=min(1e-3, max(1e-10, goal)))
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
+        """Return the update (1, S, N); `loose`: to a tenth."""
+        goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
+        tolerance = 0.1 if loose else min(1e-3, max(self.floor, goal))
+        return self.solve(capacity, gh, u, blood, -residual, tolerance=tolerance)
 
     def solve(
         self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, given: np.ndarray, *, tolerance: float,
@@ -171,7 +184,8 @@ class EmbeddedSolver:
         start = self._tissue(factor, folded)
         near = start[:, touched]
         wanted = exchanged(network(right[:, :n] + joined(near)), near).ravel()
-        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance)
+        seen = None if transposed else factor.seen
+        source, _, _ = gmres(apply, wanted, lambda x: factor.near.ravel() * x, tolerance=tolerance, seen=seen)
         cells = start + spread(source)
         out = np.empty_like(given)
         out[0, :, :n] = network(right[:, :n] + joined(cells[:, touched]))
@@ -186,3 +200,8 @@ class EmbeddedSolver:
         held = bool(self._factors)
         self._factors.clear()
         return held
+
+    def forget(self, capacity: np.ndarray) -> None:
+        """Drop the factors for this capacity."""
+        for key in [key for key in self._factors if key[1] == id(capacity)]:
+            del self._factors[key]

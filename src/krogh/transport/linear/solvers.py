@@ -24,12 +24,23 @@ class LinearSolver(Protocol):
     #: Largest relative update at which the iteration may stop; full Newton squares the error once more, a kept factor does not.
     accept: float
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        """Return the Newton update for `residual` at the state (u, blood)."""
+    @property
+    def accuracy(self) -> float:
+        """Return the relative error of one step of a linear problem."""
+        ...
+
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
+        """Return the Newton update for `residual` at the state (u, blood); `loose`: an iteration may stop at a tenth."""
         ...
 
     def refresh(self) -> bool:
         """Forget kept factors; return whether that can help."""
+        ...
+
+    def forget(self, capacity: np.ndarray) -> None:
+        """Forget the factors for this capacity, which will not come again."""
         ...
 
 
@@ -37,6 +48,7 @@ class ChainSolver:
     """Solve by tridiagonal elimination with the slopes of the present state: full Newton."""
 
     accept = 1e-7
+    accuracy = 1e-12
 
     def __init__(self, operator: Operator) -> None:
         graph = operator.graph
@@ -45,7 +57,9 @@ class ChainSolver:
         self._tail = np.ascontiguousarray(graph.tail, dtype=np.int64)
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
         """Return the update, shape (B, S, N)."""
         slopes = self._operator.slopes(u, blood)
         out = np.empty_like(residual)
@@ -69,6 +83,9 @@ class ChainSolver:
         """Return False: nothing is kept."""
         return False
 
+    def forget(self, capacity: np.ndarray) -> None:
+        """Do nothing: nothing is kept."""
+
 
 class SparseSolver:
     """Solve by sparse LU, kept per step size and reused for nearby states (modified Newton); one problem at a time.
@@ -77,6 +94,7 @@ class SparseSolver:
     """
 
     accept = 1e-11
+    accuracy = 1e-9
     _kept = 12
 
     def __init__(self, operator: Operator) -> None:
@@ -84,7 +102,9 @@ class SparseSolver:
         self._factors: OrderedDict[tuple[float, int], scipy.sparse.linalg.SuperLU] = OrderedDict()
         self._pattern = Pattern(operator.graph)
 
-    def step(self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    def step(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
+    ) -> np.ndarray:
         """Return the update, shape (1, S, N)."""
         key = (gh, id(capacity))
         factor = self._factors.get(key)
@@ -103,6 +123,11 @@ class SparseSolver:
         held = bool(self._factors)
         self._factors.clear()
         return held
+
+    def forget(self, capacity: np.ndarray) -> None:
+        """Drop the factors for this capacity."""
+        for key in [key for key in self._factors if key[1] == id(capacity)]:
+            del self._factors[key]
 
 
 #: structure of the graph -> solver

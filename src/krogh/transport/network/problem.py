@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from krogh.barrier.model import Barrier
-from krogh.errors import InputError
+from krogh.transport.frames import Frames
 from krogh.transport.graph import Graph
 from krogh.transport.integrate import integrate
-from krogh.transport.march import BloodSource, March
+from krogh.transport.march import BloodSource, March, check_blood
 from krogh.transport.memory import check_memory
 from krogh.transport.mesh import Mesh
-from krogh.transport.network.assemble import Tissue, network_graph
+from krogh.transport.network.assemble import network_graph
+from krogh.transport.network.tissue import Tissue
 from krogh.transport.network.vessels import Flow
 from krogh.transport.operator import Operator
-from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.solution import LedgerSolution
 from krogh.transport.system import GraphSystem
 
 __all__ = ["NetworkProblem", "NetworkSolution", "solve_network"]
@@ -64,8 +65,8 @@ class NetworkProblem:
         return network_graph(self.barrier, self.flow, self.tissue, self.fu_plasma)
 
     def system(self, tolerance: float = 1e-7) -> GraphSystem:
-        """Return what the steppers step; it is solved to round-off whatever the tolerance."""
-        return GraphSystem(Operator(self.graph()))
+        """Return what the steppers step; its stages are solved as exactly as `tolerance` asks, their mass to round-off."""
+        return GraphSystem(Operator(self.graph()), tolerance)
 
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled problem consists of, for gradients."""
@@ -142,28 +143,6 @@ def _means(operator: Operator, u: np.ndarray) -> np.ndarray:
     return np.stack(found, axis=-1)
 
 
-class _Frames:
-    """Keep whole fields at given times, between the two steps that enclose each."""
-
-    def __init__(self, operator: Operator, problem: NetworkProblem) -> None:
-        graph = operator.graph
-        self.times, self.graph = problem.frames_s, graph
-        s, count = graph.shape[1], problem.frames_s.size
-        self.own, self.segments = graph.media[problem.barrier.layers[-1].name], graph.media["blood"]
-        self.tissue = np.zeros((count, s, *problem.tissue.shape), dtype=np.float32)
-        self.blood = np.zeros((count, s, self.segments.size), dtype=np.float32)
-        self._before: tuple[float, np.ndarray, np.ndarray] | None = None
-
-    def __call__(self, t: float, u: np.ndarray, slope: np.ndarray) -> None:
-        if self._before is not None:
-            t0, u0, slope0 = self._before
-            for i in np.flatnonzero((self.times > t0) & (self.times <= t)):
-                here = hermite(np.array([t0, t]), np.stack([u0, u]), np.stack([slope0, slope]), self.times[i : i + 1])[0, 0]
-                self.tissue[i] = here[:, self.own].reshape(self.tissue.shape[1:])
-                self.blood[i] = here[:, self.segments]
-        self._before = (t, u, slope)
-
-
 def solve_network(
     problem: NetworkProblem,
     *,
@@ -184,13 +163,18 @@ def solve_network(
     s, cells = len(problem.barrier.species), problem.tissue.cells
     unknowns = s * cells * (1 + len(problem.barrier.cells))
     check_memory(unknowns * (8 * 80 + 4 * problem.frames_s.size) * s, unknowns, "network.cells")
-    shape = problem.blood.free(0.0).shape
-    if shape != (1, s):
-        raise InputError("blood", got=f"shape {shape}", expected=f"(1, {s}) (problems, species)")
+    check_blood(problem.blood, 1, s)
     operator = Operator(problem.graph())
-    frames = _Frames(operator, problem)
+    media = operator.graph.media
+    tissue = np.zeros((problem.frames_s.size, s, *problem.tissue.shape), dtype=np.float32)
+    blood = np.zeros((problem.frames_s.size, s, media["blood"].size), dtype=np.float32)
+
+    def take(i: int, u: np.ndarray) -> None:
+        tissue[i] = u[0][:, media[problem.barrier.layers[-1].name]].reshape(tissue.shape[1:])
+        blood[i] = u[0][:, media["blood"]]
+
     march = integrate(
         operator, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
-        reduce=lambda u: _means(operator, u), observe=frames,
+        reduce=lambda u: _means(operator, u), observe=Frames(problem.frames_s, take),
     )  # fmt: skip
-    return NetworkSolution(problem, operator, march, frames.tissue, frames.blood)
+    return NetworkSolution(problem, operator, march, tissue, blood)

@@ -1,4 +1,8 @@
-"""The reference problems of the notes in SI: A fast diffusion, H a front that crosses, B four layers."""
+"""State the model problems of the networks in SI: A fast diffusion, H a front that crosses, B four layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -7,14 +11,19 @@ from krogh.barrier.routes import Efflux, Passive
 from krogh.blood.exponentials import ExponentialBlood
 from krogh.transport.problem import Problem
 
+__all__ = ["KM", "RATE_PER_S", "SLABS", "T_END_S", "VMAX", "case", "decaying", "slab"]
+
+#: Thickness [um], diffusivity [um2/s], loss [1/s] and permeability of the face before each layer [um/s].
 SLABS = {
     "A": ([20.0], [500.0], [0.02], [1.0]),
     "H": ([20.0], [10.0], [0.02], [1.0]),
     "B": ([0.3, 0.1, 1.0, 20.0], [10.0, 50.0, 20.0, 500.0], [0.1, 0.0, 0.05, 0.02], [2.0, 2.0, 20.0, 10.0]),
 }
+#: The pump on the first membrane [mol/(m2 s)] and [mol/m3], and the blood: 1 mol/m3 that decays.
+VMAX, KM, RATE_PER_S, T_END_S = 0.5e-6, 0.5, 1 / 60, 60.0
 
 
-def decaying(rate_per_s=1 / 60, starts=(0.0,), species=1):
+def decaying(rate_per_s: float = RATE_PER_S, starts: Sequence[float] = (0.0,), species: int = 1) -> ExponentialBlood:
     """Return blood that is 1 mol/m3 at each start and decays; only the first species is there."""
     coefficient = np.zeros((1, species, len(starts)))
     coefficient[0, 0] = 1.0
@@ -24,7 +33,15 @@ def decaying(rate_per_s=1 / 60, starts=(0.0,), species=1):
     )  # fmt: skip
 
 
-def slab(thickness_um, diffusivity_um2_s, loss, permeability_um_s, *, vmax=0.5e-6, km=0.5):
+def slab(
+    thickness_um: Sequence[float],
+    diffusivity_um2_s: Sequence[float],
+    loss: Sequence[float],
+    permeability_um_s: Sequence[float],
+    *,
+    vmax: float = VMAX,
+    km: float = KM,
+) -> Barrier:
     """Return layers with a membrane before each, a pump on the first."""
     layers = tuple(
         Layer(f"layer {i}", x * 1e-6, d * 1e-12, 1.0, loss_per_s=k)
@@ -37,6 +54,6 @@ def slab(thickness_um, diffusivity_um2_s, loss, permeability_um_s, *, vmax=0.5e-
     return Barrier(("drug",), layers, walls)
 
 
-def case(name, *, cells=64, t_end_s=60.0):
-    """Return one of the reference problems."""
+def case(name: str, *, cells: int = 64, t_end_s: float = T_END_S) -> Problem:
+    """Return one of the model problems."""
     return Problem(slab(*SLABS[name]), decaying(), t_end_s, cells=cells)

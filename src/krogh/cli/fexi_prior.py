@@ -1,0 +1,35 @@
+"""Read from the command line what the estimators that learn a prior from the scan take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from krogh.errors import UsageError
+
+if TYPE_CHECKING:
+    from krogh.fexi.interface import SignalModel
+
+__all__ = ["learned_settings"]
+
+
+def learned_settings(estimator: str, model: SignalModel, prior: str, labels: Path | None, seed: int | None) -> dict[str, Any]:
+    """Return the settings of a learned estimator; a setting that would do nothing is refused."""
+    for name, given, users in (
+        ("--prior", prior != "scan", ("eb", "hbayes")), ("--labels", labels is not None, ("eb", "hbayes")),
+        ("--seed", seed is not None, ("hbayes",)),
+    ):  # fmt: skip
+        if given and estimator not in users:
+            raise UsageError(name, got=f"--estimator {estimator}", expected=f"--estimator {' or '.join(users)}")
+    settings: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if prior in ("scan", "uniform"):
+        return settings if prior == "scan" else {**settings, "prior": prior}
+    path = Path(prior)
+    if not path.is_file():
+        raise UsageError("--prior", got=repr(prior), expected="scan, uniform, or the prior.json of a fit")
+    from krogh.io.fexi_prior import read_priors
+
+    priors = read_priors(path, model)
+    if labels is None and set(priors) != {0}:
+        raise UsageError("--prior", got=f"priors of the tissue labels {', '.join(map(str, priors))}", expected="also --labels")
+    return {**settings, "prior": next(iter(priors.values())) if set(priors) == {0} else priors}

@@ -1,0 +1,110 @@
+"""``krogh fexi fit`` with a prior, and ``krogh fexi calibrate``: files, choices that matter, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from krogh.errors import InputError, UsageError
+from krogh.fexi.models.axr import AxrModel
+from krogh.io.fexi_prior import read_priors
+from krogh.io.nifti import read_image
+
+from ._files import run_here
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("learned") / "sim"
+    run_here("simulate", "--phantom", "shapes", "--voxel", "6 mm", "--snr", 80, "--seed", 2, "--no-relaxation", "--out", out)
+    return out / "sub-01" / "dwi"
+
+
+def fit(scan: Path, out: Path, *more: object) -> Path:
+    run_here(
+        "fit", f"{scan}/sub-01_dwi.nii.gz", "--protocol", "human-bbb", "--mask", f"{scan}/sub-01_desc-brain_mask.nii.gz",
+        "--out", out, "--no-figures", "--quiet", *more,
+    )  # fmt: skip
+    return out
+
+
+def axr(out: Path, name: str = "axr") -> np.ndarray:
+    return read_image(next(out.rglob(f"*param-{name}_dwimap.nii.gz"))).data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", ["eb", "hbayes"])
+def test_fit_writes_posteriors_and_its_prior_and_takes_it_back(scan: Path, tmp_path: Path, estimator: str) -> None:
+    first = fit(scan, tmp_path / "a", "--estimator", estimator)
+    inside = np.isfinite(axr(first))
+    assert inside.sum() > 50
+    low, middle, high = (axr(first, f"axr{name}")[inside] for name in ("Low", "Median", "High"))
+    assert np.all((low < middle) & (middle < high))
+    priors = read_priors(first / "prior.json", AxrModel())
+    assert set(priors) == {0}
+    again = fit(scan, tmp_path / "b", "--estimator", estimator, "--prior", first / "prior.json")
+    same = np.abs(axr(again) - axr(first))[inside] / axr(first, "axrSd")[inside]
+    assert np.median(same) < 0.1  # the same posterior, sampled again
+    wide = fit(scan, tmp_path / "c", "--estimator", estimator, "--prior", "uniform")
+    assert axr(wide)[inside].mean() > axr(first)[inside].mean() + 1
+    record = json.loads((again / "run.json").read_text())
+    assert record["config"]["prior"].endswith("prior.json")
+
+
+@pytest.mark.slow
+def test_labels_give_a_prior_each_and_the_seed_moves_the_network(scan: Path, tmp_path: Path) -> None:
+    labels = f"{scan}/sub-01_desc-tissue_dseg.nii.gz"
+    out = fit(scan, tmp_path / "a", "--estimator", "eb", "--labels", labels)
+    assert len(read_priors(out / "prior.json", AxrModel())) > 1
+    one, two = (fit(scan, tmp_path / f"s{i}", "--estimator", "hbayes", "--seed", i) for i in (0, 1))
+    inside = np.isfinite(axr(one))
+    spread = np.abs(axr(one) - axr(two))[inside] / axr(one, "axrSd")[inside]
+    assert spread.max() > 0
+    assert np.sqrt(np.mean(spread**2)) < 0.15  # two draws: sqrt(2) x 10 % of the posterior SD
+    with pytest.raises(UsageError, match="also --labels"):
+        fit(scan, tmp_path / "b", "--estimator", "eb", "--prior", out / "prior.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--prior", "uniform"], "eb or hbayes"), (["--seed", "1", "--estimator", "eb"], "hbayes"),
+        (["--labels", "x.nii"], "eb or hbayes"), (["--prior", "nothing.json", "--estimator", "eb"], "prior.json of a fit"),
+    ],
+)  # fmt: skip
+def test_settings_that_would_do_nothing_are_refused(scan: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        fit(scan, tmp_path / "a", *options)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Parameters": [], "Priors": {"0": {}}}', '{"Priors": 3, "Parameters": 1}'])
+def test_a_file_that_is_no_prior_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(InputError, match="prior"):
+        read_priors(tmp_path / "p.json", AxrModel())
+
+
+def test_calibrate_prints_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--scans", 6, "--voxels", 100, "--regions", 2, "--quiet", "--estimator", "nlls"]
+    run_here("calibrate", "human-bbb", "--snr", 40, *small, "--out", tmp_path / "c")
+    printed = capsys.readouterr().out
+    assert "p (ranks uniform)" in printed
+    assert "regions" in printed
+    assert "not for diagnosis" in printed
+    content = json.loads((tmp_path / "c/calibration.json").read_text())
+    assert np.shape(content["ranks"]["voxels"]) == (6, 100, 3)
+    assert (tmp_path / "c/figures/calibration.png").exists()
+    assert json.loads((tmp_path / "c/run.json").read_text())["config"]["snr"] == 40
+    run_here("calibrate", *small, "--tissues", "uniform", "--uniform", "adc=0.7:1", "--uniform", "sigma=0.1:0.3",
+             "--uniform", "axr=1:5", "--json", "--seed", 4)  # fmt: skip
+    first = json.loads(capsys.readouterr().out)
+    assert {row["of"] for row in first["calibration"]} == {"voxels", "regions"}
+    for options, words in (
+        (["--tissues", "uniform"], "with --uniform"), (["--tissues", "nowhere"], "two-tissues"),
+        (["--estimator", "pooled"], "one of nlls"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            run_here("calibrate", *small[:-2], *options)
