@@ -110,7 +110,8 @@ def test_every_answer_has_the_policy(page: Page, finished: str) -> None:
 @pytest.mark.parametrize("text", TRAVERSALS)
 def test_paths_lead_nowhere(page: Page, finished: str, text: str) -> None:
     path = text if text.isascii() and all(c.isprintable() and c not in " \\" for c in text) else quote(text, safe="%/")
-    for start in (f"/runs/{finished}/files/", f"/runs/{finished}/map/", "/runs/", "/krogh/"):
+    mine = f"/runs/{finished}/"
+    for start in (f"{mine}files/", f"{mine}map/", f"{mine}scan/", f"{mine}volume/", "/uploads/", "/runs/", "/krogh/"):
         status, _, body = ask(page, start + path)
         assert 400 <= status < 500, (start + path, status)
         assert b"root:" not in body
@@ -133,7 +134,7 @@ def test_listed_files_are_downloads(page: Page, finished: str) -> None:
 
 def test_runs_of_two_users_are_apart(page: Page, finished: str) -> None:
     assert ask(page, f"/runs/{finished}/files/run.toml", user="alice")[0] == 200
-    for path in ("files/run.toml", "report", "section/0", "map/axr", "pictures.zip"):
+    for path in ("files/run.toml", "report", "section/0", "volume/0", "scan/0", "screen", "map/axr", "pictures.zip"):
         assert ask(page, f"/runs/{finished}/{path}", user="bob")[0] == 404
     assert page.links["alice"] != page.links["bob"]
 

@@ -23,6 +23,7 @@ RUNNABLE["gradient"] = DOCS / "how-to" / "gradient.md"
 RUNNABLE["report"] = DOCS / "how-to" / "report.md"
 RUNNABLE["predict"] = DOCS / "how-to" / "predict.md"
 RUNNABLE |= {name: DOCS / "how-to" / f"{name}.md" for name in ("validate", "screen", "sensitivity")}
+RUNNABLE |= {name: DOCS / f"{name}.md" for name in ("guide-pharmacology", "guide-mri", "gallery")}
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 PAGES = [p for p in PAGES if "_build" not in p.parts]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -33,6 +34,7 @@ _FILES = {
     "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
+    "# leak.toml": "leak.toml",
     "# core.toml": "core.toml",
     "node,pressure_Pa": "pressures.csv",
     "node,": "nodes.csv",

@@ -15,7 +15,8 @@ _MOST_RANKED = 100
 _MOST_READ = 200_000
 _LIMITS = (
     "Passive crossing only: pumps and carriers are not predicted from structure, so a substrate of P-gp or BCRP reaches less "
-    "than is shown. The 90 % interval of P with a calculated logP spans about three decades and is not propagated to Kp,uu."
+    "than is shown. The 90 % interval of P with a calculated logP spans about three decades. Where Kp,uu has an "
+    "interval, it comes from that of P alone."
 )
 
 
@@ -31,11 +32,16 @@ def _rows(stored: StoredTable | None) -> list[dict[str, str]]:
     return sorted(found, key=lambda r: _number(r.get("rank")) if r.get("rank") else math.inf)
 
 
+def _kp(r: dict[str, str]) -> str:
+    value, low, high = (_number(r.get(f"kp_uu{end}")) for end in ("", "_low_90", "_high_90"))
+    return f"{value:.2g}" + (f" (90 %: {low:.2g} to {high:.2g})" if math.isfinite(low) and math.isfinite(high) else "")
+
+
 def _cells(r: dict[str, str]) -> list[str]:
     p, low, high = (_number(r.get(f"permeability_{end}_m_s")) for end in ("intrinsic", "low_90", "high_90"))
     flag = "" if r.get("inside_domain") == "True" else r.get("outside_because") or "outside"
     return [
-        r.get("rank", ""), r.get("name", ""), f"{p:.2g}", f"{low:.1g} to {high:.1g}", f"{_number(r.get('kp_uu')):.2g}",
+        r.get("rank", ""), r.get("name", ""), f"{p:.2g}", f"{low:.1g} to {high:.1g}", _kp(r),
         f"{_number(r.get('time_to_half_of_peak_min')):.2g}", r.get("regime", ""), f"{_number(r.get('probability_bbb_plus')):.2f}",
         flag, r.get("assumed", ""),
     ]  # fmt: skip

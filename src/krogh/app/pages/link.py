@@ -78,7 +78,7 @@ def link_figure(
             "marker": {"size": 12, "color": CYCLE[1], "symbol": "diamond"},
         }
     )
-    x = {"title": {"text": "permeability of the barrier [µm/s]"}, "type": "log", "exponentformat": "power"}
+    x = {"title": {"text": "permeability [µm/s]"}, "type": "log", "exponentformat": "power"}
     shape = layout(
         dark, height=170 + 34 * (len(water) + len(drugs)), xaxis=x, yaxis={"autorange": "reversed"}, hovermode="closest"
     )

@@ -62,7 +62,7 @@ def _row(job: Job) -> None:
             ui.label(job.error).classes("krogh-warn")
         if job.active:
             ui.linear_progress(job.share, show_value=False).props('aria-label="progress of the run"')
-        with ui.row().classes("gap-2"):
+        with ui.row().classes("gap-3 items-center"):
             ui.link("Open", f"{_PAGE.get(job.kind, '/')}?run={job.id}").props('data-testid="open"')
             if job.active:
                 ui.button("Stop", on_click=lambda: stop(job)).props("outline dense no-caps color=negative")

@@ -23,7 +23,7 @@ from krogh.report.page import Table
 __all__ = ["register", "screen_step"]
 
 _EMPTY = "Give a table of molecules and press Run. Their ranking appears here, with a picture and a card for each."
-_TABLES = (".csv", ".smi", ".smiles", ".txt")
+_TABLES = (".csv", ".parquet", ".smi", ".smiles", ".txt")
 _LONGEST_PASTE = 400_000
 _EXAMPLE = """name,smiles,logp,fu_brain,pka_base
 caffeine,caffeine,,,
@@ -61,6 +61,8 @@ def _table(form: dict[str, Any], files: dict[str, Path]) -> tuple[str, str | Pat
     if not files:
         raise InputError("molecules", got="no file", expected=" or ".join(_TABLES), hint="choose one, or paste a table")
     suffix, path = next(iter(files.items()))
+    if suffix == ".parquet":
+        return "molecules.parquet", path
     with path.open("rb") as stream:
         first = stream.readline(10_000).decode("utf-8", "replace")
     return ("molecules.csv" if suffix == ".csv" or names_molecules(first) else "molecules.smi"), path

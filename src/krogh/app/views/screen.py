@@ -133,33 +133,28 @@ def _axis(key: str) -> dict[str, Any]:
 
 def _bars(records: Sequence[Mapping[str, Any]], key: str, colour: str) -> dict[str, Any] | None:
     """Return the 90 % interval of a predicted number, where it has one."""
-    stem = {"permeability_intrinsic_m_s": "permeability_{}_90_m_s", "log_bb": "log_bb_{}_90"}.get(key)
-    if stem is None:
+    low, high = _ends(key)
+    if low not in records[0]:
         return None
-    low, high = stem.format("low"), stem.format("high")
-    return {
-        "type": "data", "symmetric": False, "array": [(r[high] or r[key]) - r[key] for r in records],
-        "arrayminus": [r[key] - (r[low] or r[key]) for r in records], "color": colour, "thickness": 0.8, "width": 0,
-    }  # fmt: skip
+    up = [(r[key] if r[high] is None else r[high]) - r[key] for r in records]
+    down = [r[key] - (r[key] if r[low] is None else r[low]) for r in records]
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "color": colour, "thickness": 0.8, "width": 0}
+
+
+def _ends(key: str) -> tuple[str, str]:
+    """Return the columns of the 90 % interval of a number; most have none."""
+    stem = "permeability_{}_90_m_s" if key == "permeability_intrinsic_m_s" else key + "_{}_90"
+    return stem.format("low"), stem.format("high")
 
 
 def molecule_table(record: Mapping[str, Any]) -> Table:
     """Return what is predicted and what is known of one molecule."""
-
-    def between(key: str, low: str, high: str) -> str:
-        span = f", 90 %: {record[low]:.2g} to {record[high]:.2g}" if record[low] is not None and record[high] is not None else ""
-        return f"{record[key]:.3g}{span}" if record[key] is not None else "–"
-
-    rows = [
-        ["P of the neutral species", between("permeability_intrinsic_m_s", "permeability_low_90_m_s", "permeability_high_90_m_s"),
-         "m/s"],
-        ["logBB", between("log_bb", "log_bb_low_90", "log_bb_high_90"), ""],
-    ]  # fmt: skip
+    rows = []
     for key, axis in AXES.items():
-        if key not in ("permeability_intrinsic_m_s", "log_bb"):
-            value = record.get(key)
-            words = f" ({record['logp_basis']})" if key == "logp" and record.get("logp_basis") else ""
-            rows.append([axis.title, "–" if value is None else f"{value:.3g}{words}", axis.unit])
-    rows.append(["limited by", record["regime"], ""])
-    note = "Passive crossing: pumps and carriers are not predicted. The interval of P is not propagated to Kp,uu."
-    return Table(("what", "value", "unit"), rows, note=note)
+        value, (low, high) = record.get(key), (record.get(end) for end in _ends(key))
+        words = f" ({record['logp_basis']})" if key == "logp" and record.get("logp_basis") else ""
+        span = "" if low is None or high is None else f"{low:.2g} to {high:.2g}"
+        rows.append([axis.title, "–" if value is None else f"{value:.3g}{words}", span, axis.unit])
+    rows.append(["limited by", record["regime"], "", ""])
+    note = "Passive crossing: pumps and carriers are not predicted. Intervals of Kp,uu, AUC and times come from that of P alone."
+    return Table(("what", "value", "90 %", "unit"), rows, note=note)
