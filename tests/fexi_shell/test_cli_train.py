@@ -156,6 +156,8 @@ def test_wrong_scan_for_a_network_says_what_to_do(network: Path, scan: Path, tmp
         run_here("fit", *given, "--noise-sd", 2, "--bound", "sigma=-0.5:1")
     with pytest.raises(UsageError, match="a network of npe, expected --estimator npe"):
         run_here("fit", *given[:1], "--protocol", "human-bbb", "--estimator", "eb", "--weights", network, "--out", tmp_path / "o")
+    with pytest.raises(UsageError, match="draws nothing"):
+        run_here("fit", *given, "--seed", 1)
     other = [*given]
     other[2] = "bbb-crusher-5mm"
     with pytest.raises(InputError, match="8 volumes"):

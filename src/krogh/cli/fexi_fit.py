@@ -62,7 +62,7 @@ def fit(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the network of hbayes (default 0).", min=0)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of what is trained for this scan (default 0).", min=0)] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
     figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
     subject: Annotated[str | None, typer.Option("--subject", help="BIDS label; default: from the name of the scan.")] = None,
@@ -86,7 +86,7 @@ def fit(
     plan = read_protocol(protocol)
     tissue = tissue_model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
-    learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator)}
+    learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator, seed)}
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
@@ -141,9 +141,11 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
         raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
 
 
-def _read_network(weights: Path | None, estimator: str) -> dict[str, Any]:
+def _read_network(weights: Path | None, estimator: str, seed: int | None) -> dict[str, Any]:
     if weights is None:
         return {}
+    if seed is not None:
+        raise UsageError("--seed", got="also --weights", expected="one of them", hint="a network that is trained draws nothing")
     from krogh.io.weights import read_weights
 
     found = read_weights(weights)
