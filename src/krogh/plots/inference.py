@@ -67,8 +67,9 @@ def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no
     top.plot(t, band.fit / unit.si, color=_LINE)
     sd = data.spread(result.fit.predicted)
     top.errorbar(data.t_s[seen] / clock.si, data.value[seen] / unit.si, sd[seen] / unit.si, fmt="o", ms=4, color="black",
-                 ecolor=GREY, elinewidth=0.8)  # fmt: skip
-    top.plot(data.t_s[below] / clock.si, data.lloq[below] / unit.si, "v", ms=5, color=_BELOW)
+                 ecolor=GREY, elinewidth=0.8, clip_on=False)  # fmt: skip
+    # the last value lies on the frame: do not cut its mark
+    top.plot(data.t_s[below] / clock.si, data.lloq[below] / unit.si, "v", ms=5, color=_BELOW, clip_on=False)
     top.set_ylim(bottom=0)
     top.set_ylabel(f"{'area' if area else 'concentration'} [{unit.name}{' s' if area else ''}]")
     top.set_title(f"{band.dataset}\n{band.matrix}", fontsize=8.5)
@@ -76,7 +77,7 @@ def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no
     low.axhline(0, color=GREY, lw=0.8)
     for z in (-1.96, 1.96):
         low.axhline(z, color=GREY, lw=0.8, ls=":")
-    low.plot(data.t_s[seen] / clock.si, result.fit.residual[seen], "o", ms=3.5, color="black")
+    low.plot(data.t_s[seen] / clock.si, result.fit.residual[seen], "o", ms=3.5, color="black", clip_on=False)
     reach = max(3.0, 1.1 * float(np.abs(result.fit.residual[seen]).max()) if seen.any() else 3.0)
     low.set_ylim(-reach, reach)
     low.set_ylabel("residual\n[SD]")
