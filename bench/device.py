@@ -84,7 +84,7 @@ def run() -> None:
                 continue
             if device not in bandwidths:
                 bandwidths[device] = _bandwidth(device)
-                print(f"triad bandwidth of {device}{' (one thread)' if device == 'cpu' else ''}: {bandwidths[device] / 1e9:.0f} GB/s")
+                print(f"triad bandwidth of {device}{', one thread' * (device == 'cpu')}: {bandwidths[device] / 1e9:.0f} GB/s")
             _stage(name, n, build(), device, bandwidths[device])
     if not gpu:
         print("no GPU here: the CUDA device was not exercised, only its code on the processor")

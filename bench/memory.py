@@ -36,7 +36,8 @@ def measure(kind: str) -> None:
         settings.write_text(_BLOCK + (_TISSUE if kind == "uneven" else ""), encoding="utf-8")
         code = _run(["simulate", "--config", str(settings), "--no-pictures", "--quiet", "--out", str(Path(folder) / "run")])
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print(f"{kind} block 128^3, 16 frames: exit {code}, peak memory {used.ru_maxrss / 1024**2:.2f} GiB (goal below {_GOAL_GIB:g}), "
+    peak = used.ru_maxrss / 1024**2
+    print(f"{kind} block 128^3, 16 frames: exit {code}, peak memory {peak:.2f} GiB (goal below {_GOAL_GIB:g}), "
           f"{used.ru_utime:.0f} s of processor time")  # fmt: skip
 
 
