@@ -173,5 +173,5 @@ class Cover:
             window.level = found
             if change < 4:
                 break
-            self.plan.fit(window)
+            window = self.plan.fit(window)
         return window

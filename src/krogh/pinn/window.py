@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from krogh.pinn.basis import Clock, chebyshev
+from krogh.pinn.basis import Clock, Columns, chebyshev
 from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows
 from krogh.pinn.physics import Slab
@@ -19,7 +20,6 @@ __all__ = ["Start", "Trace", "Window", "entered", "place_face"]
 #: u and every v of one species in one layer at the given depths, shape (1 + cells, depth).
 Start = Callable[[int, int, np.ndarray], np.ndarray]
 
-_RIDGE = 1e-13
 _NEWTON, _SWEEPS = 40, 60
 #: Newton's method squares the error: the step after this one would be at round-off.
 _SETTLED = 3e-5
@@ -140,9 +140,13 @@ class Window:
 
     # -- least squares -------------------------------------------------------------------------------------------------------
 
-    def solve(self) -> Window:
-        """Fit the output weights; species by species until they agree."""
-        self._guess()
+    def solve(self, *, warm: bool = False) -> Window:
+        """Fit the output weights; species by species until they agree. Linearise first at what is there, if `warm`."""
+        if warm:
+            self.look()
+        else:
+            self._guess()
+        self.converged = True
         previous = math.inf
         for sweep in range(_SWEEPS):
             self.sweeps = sweep + 1
@@ -154,6 +158,29 @@ class Window:
             previous = change
         self.converged = False
         return self
+
+    def fork(self) -> Window:
+        """Return a window that shares the equations; networks and points may be replaced in one without touching the other."""
+        other = copy.copy(self)
+        for name in ("rows", "traces", "coefficients", "begin"):
+            setattr(other, name, [list(of) for of in getattr(self, name)])
+        other._reduced = dict(self._reduced)
+        return other
+
+    def look(self) -> None:
+        """Take the values at all points from the networks as they are."""
+        self._sides = self.sides()
+        self._values = [self.values(i) for i in range(len(self.slab.sheets))]
+
+    def put(self, s: int, i: int, columns: Columns, points: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """Give one layer other networks, or other points (x, t) as well, and forget what was reduced of it."""
+        old = self.rows[s][i]
+        x, t = points or (old.x, old.t)
+        new = LayerRows(old.sheet, s, columns, self.slowest[s], float(self.level[s, i]), x, t)
+        self.rows[s][i], self.traces[s][i] = new, self._traces(new)
+        if points is not None:
+            self.begin[s][i] = self.start(s, i, new.x0)
+        self._reduced.pop((s, i), None)
 
     def _guess(self) -> None:
         """Linearise first at the start of the window, held constant."""
@@ -174,9 +201,8 @@ class Window:
         for iteration in range(_NEWTON):
             before = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
             inside = [self._values[i] for i in range(len(self.slab.sheets))]
-            self._fit(s)
-            self._sides = self.sides()
-            self._values = [self.values(i) for i in range(len(self.slab.sheets))]
+            self.linear_step(s)
+            self.look()
             after = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
             top = np.repeat(np.tile(self.level[s], 2), self.t.size)
             change = float((np.abs(after - before) / top).max())
@@ -204,7 +230,7 @@ class Window:
             scale = 1.0 / np.sqrt((b * b).mean(0) + 1e-300)
             tall = np.zeros((b.shape[0] + scale.size, scale.size + 1))
             tall[: b.shape[0], :-1], tall[: b.shape[0], -1] = b * scale, f
-            np.fill_diagonal(tall[b.shape[0] :], _RIDGE)
+            np.fill_diagonal(tall[b.shape[0] :], r.columns.ridge)
             whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy()
             self._reduced[key] = (whole[: scale.size], scale)
         whole, scale = self._reduced[key]
@@ -232,7 +258,8 @@ class Window:
             row += self.t.size
         return a, f, scale
 
-    def _fit(self, s: int) -> None:
+    def linear_step(self, s: int) -> None:
+        """Solve the rows of one species once, linearised at what was last looked at."""
         import torch
 
         a, f, scale = self._system(s)

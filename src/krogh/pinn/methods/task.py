@@ -9,7 +9,19 @@ import numpy as np
 
 from krogh.pinn.physics import Slab
 
-__all__ = ["Task"]
+__all__ = ["Stage", "Task"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Say how far the training of one stretch of time is: step, loss, best certificate so far (None: not known yet)."""
+
+    begin_s: float
+    end_s: float
+    step: int
+    steps: int
+    loss: float
+    certificate: float | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,8 @@ class Task:
         Seed of every random number.
     progress : callable or None
         Called with the share of the run that is done.
+    tell : callable or None
+        Called after the steps of a training.
     """
 
     slab: Slab
@@ -38,3 +52,4 @@ class Task:
     tol: float
     seed: int = 0
     progress: Callable[[float], None] | None = None
+    tell: Callable[[Stage], None] | None = None
