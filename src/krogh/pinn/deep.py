@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Deep:
         inputs = 2 + len(others)
         w = rng.uniform(-1, 1, (layers[0], inputs)) * np.array([reach[0]] * (inputs - 1) + [reach[1]])
         found = [(w, -(w * rng.uniform(-1, 1, w.shape)).sum(1))]
-        for before, size in zip(layers[:-1], layers[1:], strict=True):
+        for before, size in pairwise(layers):
             found.append((rng.standard_normal((size, before)) * np.sqrt(2 / (before + size)), np.zeros(size)))
         return cls(tuple(found), depth, others, from_start)
 

@@ -10,9 +10,11 @@ import numpy as np
 from krogh.errors import ConvergenceError, InputError
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
+from krogh.pinn.keep import Keep
 from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
+from krogh.pinn.stage import Stage
 from krogh.pinn.threads import one_thread
 from krogh.transport.problem import Problem
 
@@ -27,6 +29,8 @@ def solve(
     seed: int = 0,
     strict: bool = True,
     progress: Callable[[float], None] | None = None,
+    tell: Callable[[Stage], None] | None = None,
+    keep: Keep | None = None,
 ) -> PinnSolution:
     """Solve a slab or a Krogh cylinder by networks.
 
@@ -35,7 +39,8 @@ def solve(
     problem : Problem
         The same that the finite volumes take; a slab or a Krogh cylinder.
     method : str
-        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq``, or ``classic`` as a baseline.
+        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq`` (hidden weights frozen), ``trained`` (by
+        Levenberg-Marquardt), or ``classic`` as a baseline.
     tol : float
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
         1e-9..1e-1.
@@ -45,6 +50,10 @@ def solve(
         Refuse to return a solution that did not reach `tol`.
     progress : callable, optional
         Called with the share of the run that is done.
+    tell : callable, optional
+        Called with the :class:`krogh.pinn.stage.Stage` of a training: step, loss, certificate.
+    keep : Keep, optional
+        Where the state of the run is stored as it goes; what is there already is taken up.
 
     Raises
     ------
@@ -73,7 +82,7 @@ def solve(
         return np.array([source.free(float(x), left=left)[0] for x in t]).T
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
-    task = Task(slab, blood, events, tol, seed, progress)
+    task = Task(slab, blood, events, tol, seed, progress, tell, keep)
     found: PinnSolution
     with one_thread():
         if vessel is None:

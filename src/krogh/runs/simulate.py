@@ -184,8 +184,15 @@ def _case(
     return Case(labels, members, tuple(doses), problem, physiology, state)
 
 
-def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], None] | None = None) -> GroupResult:
-    """Solve one case and compute its metrics.
+def run_case(
+    case: Case,
+    config: SimulateConfig,
+    *,
+    progress: Callable[[float], None] | None = None,
+    tell: Callable[[Any], None] | None = None,
+    keep: Any = None,
+) -> GroupResult:
+    """Solve one case and compute its metrics; `tell` and `keep` are those of :func:`krogh.pinn.solve`.
 
     Raises
     ------
@@ -199,7 +206,9 @@ def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], 
             raise InputError(
                 "solver pinn", got=f"geometry {config.geometry}", expected="a slab or a cylinder", hint="use --solver fv"
             )
-        networks = pinn.solve(case.problem, tol=config.tol, seed=config.seed, progress=progress)
+        networks = pinn.solve(
+            case.problem, method=config.pinn_method, tol=config.tol, seed=config.seed, progress=progress, tell=tell, keep=keep
+        )
         return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from krogh.pinn.march import Trained
 from krogh.pinn.methods import classic, lsq, trained
-from krogh.pinn.methods.task import Stage, Task
+from krogh.pinn.methods.task import Task
 
 #: name -> training
 METHODS: dict[str, Callable[[Task], list[Trained]]] = {
@@ -16,4 +16,4 @@ METHODS: dict[str, Callable[[Task], list[Trained]]] = {
     "classic": classic.run,
 }
 
-__all__ = ["METHODS", "Stage", "Task"]
+__all__ = ["METHODS", "Task"]

@@ -7,21 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from krogh.pinn.keep import Keep
 from krogh.pinn.physics import Slab
+from krogh.pinn.stage import Stage
 
-__all__ = ["Stage", "Task"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Say how far the training of one stretch of time is: step, loss, best certificate so far (None: not known yet)."""
-
-    begin_s: float
-    end_s: float
-    step: int
-    steps: int
-    loss: float
-    certificate: float | None
+__all__ = ["Task"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,8 @@ class Task:
         Called with the share of the run that is done.
     tell : callable or None
         Called after the steps of a training.
+    keep : Keep or None
+        Where the state of the run is stored, and taken up again.
     """
 
     slab: Slab
@@ -53,3 +45,4 @@ class Task:
     seed: int = 0
     progress: Callable[[float], None] | None = None
     tell: Callable[[Stage], None] | None = None
+    keep: Keep | None = None

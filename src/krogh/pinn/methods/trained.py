@@ -20,9 +20,10 @@ from krogh.pinn.draw import Size, layer_columns
 from krogh.pinn.gauss_newton import squares, stepped
 from krogh.pinn.march import Plan, Trained, cover
 from krogh.pinn.methods.lsq import levels_of
-from krogh.pinn.methods.task import Stage, Task
+from krogh.pinn.methods.task import Task
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import grid
+from krogh.pinn.stage import Stage
 from krogh.pinn.window import Window
 
 __all__ = ["run"]
@@ -43,7 +44,7 @@ _STALL, _LOWERED = 6, 0.9
 def run(task: Task) -> list[Trained]:
     """Return the windows of a run; a small pilot run by least squares finds how large the concentrations are."""
     pilot = cover(task.slab, task.blood, task.events, Plan(math.inf, _PILOT, task.seed))
-    plan = Plan(task.tol, _NEURONS, task.seed, levels_of(pilot), _draw, _Trainer(task).fit)
+    plan = Plan(task.tol, _NEURONS, task.seed, levels_of(pilot), _draw, _Trainer(task).fit, task.keep, task.tell)
     return cover(task.slab, task.blood, task.events, plan, task.progress)
 
 
@@ -112,7 +113,7 @@ class _Trainer:
     def _tell(self, window: Window, step: int, loss: float, value: float) -> None:
         if self.task.tell is not None:
             clock = window.clock
-            self.task.tell(Stage(clock.start_s + clock.a_s, clock.start_s + clock.b_s, step, _STEPS, loss, value))
+            self.task.tell(Stage(clock.start_s + clock.a_s, clock.start_s + clock.b_s, value, step, _STEPS, loss))
 
 
 def _judge(window: Window, step: int) -> float:
