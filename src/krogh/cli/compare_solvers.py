@@ -112,9 +112,10 @@ def _save(out: Path, found: list[Comparison], *, overwrite: bool) -> list[str]:
     with output_folder(out, overwrite=overwrite) as folder:
         for comparison in found:
             of_method = "" if comparison.method == "lsq" else f"_{comparison.method}"
-            name = f"solvers_{file_stem(comparison.labels[0])}{of_method}.png"
-            draw_solvers(comparison).savefig(folder / name)
-            files.append(name)
+            for s, label in enumerate(comparison.labels):
+                name = f"solvers_{file_stem(label)}{of_method}.png"
+                draw_solvers(comparison, s).savefig(folder / name)
+                files.append(name)
         config = {"comparisons": [_row(c) for c in found]}
         write_run_record(folder, command=options.started_with.get(), config=config, started=datetime.now(UTC))
     return [*files, "run.json"]

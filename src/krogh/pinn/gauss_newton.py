@@ -54,6 +54,7 @@ def stepped(window: Window, s: int, damping: float) -> Window:
     """Return the window after one step of the hidden weights of species `s`, the output weights of all solved for again."""
     probe, after = window.fork(), window.fork()
     probe.look()
+    probe.triangle = window.triangle.of_steps
     for i, r in enumerate(window.rows[s]):
         probe.put(s, i, _with_tangents(r.columns, window.coefficients[s][i], damping))
     probe.linear_step(s)

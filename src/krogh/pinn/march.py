@@ -15,6 +15,7 @@ from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.keep import Keep, another_run, fingerprint, record_of, restore, tensors_of
 from krogh.pinn.physics import Slab
 from krogh.pinn.stage import Stage
+from krogh.pinn.triangle import Triangle
 from krogh.pinn.window import Start, Window
 
 __all__ = ["Cover", "Plan", "Trained", "cover"]
@@ -50,6 +51,8 @@ class Plan:
         Where finished windows are stored, and taken from where an earlier run left them.
     tell : callable or None
         Told of every finished window.
+    triangle : Triangle
+        Where rows are reduced.
     """
 
     target: float
@@ -60,6 +63,7 @@ class Plan:
     fit: Callable[[Window], Window] = Window.solve
     keep: Keep | None = None
     tell: Callable[[Stage], None] | None = None
+    triangle: Triangle = Triangle()
 
 
 def cover(
@@ -89,7 +93,7 @@ class Cover:
         highest = np.array([np.abs(blood(np.array([t]), False)[:, 0]) for t in np.linspace(events[0], events[-1], 200)])
         self.blood_top = highest.max(0)
         self.top = np.zeros((slab.species, len(slab.sheets)))
-        how = plan.target, plan.size, plan.seed, plan.draw.__qualname__, type(self).__name__
+        how = plan.target, plan.size, plan.seed, plan.draw.__qualname__, type(self).__name__, plan.triangle
         self.run_of = fingerprint(slab, events, highest.tolist(), how)
 
     def run(self) -> list[Trained]:
@@ -194,7 +198,8 @@ class Cover:
         """Return the next window, not yet trained."""
         begin = clock.start_s
         blood_at = self.blood_from(begin, begin + clock.b_s)
-        return Window(self.slab, clock, size, level, (self.plan.seed, len(self.done)), blood_at, self._start(), self.plan.draw)
+        seed, plan = (self.plan.seed, len(self.done)), self.plan
+        return Window(self.slab, clock, size, level, seed, blood_at, self._start(), plan.draw, plan.triangle)
 
     def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
         if self.plan.levels is not None:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from krogh.pinn.basis import Clock, Columns, chebyshev
+from krogh.pinn.chain import Link, solve_chain
 from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import LayerRows, grid
+from krogh.pinn.triangle import Triangle
 
 __all__ = ["Start", "Trace", "Window", "entered", "place_face"]
 
@@ -51,6 +53,16 @@ def place_face(a: np.ndarray, face: FaceRow, ends: np.ndarray, traces: list[tupl
             a[:, here] += q[:, None] * of_q
 
 
+def _linked(face: FaceRow, scales: list[np.ndarray], traces: list[tuple[Trace, Trace]]) -> Link:
+    """Return the rows of one face in the scaled columns of the layers before and behind it."""
+    both: list[np.ndarray | None] = []
+    for at, side, u, q in ((face.layer - 1, 1, face.far_u, face.far_q), (face.layer, 0, face.near_u, face.near_q)):
+        weights = [(k, w) for k, w in enumerate((u, q)) if w is not None]
+        parts = [w[:, None] * traces[at][side][k] for k, w in weights]
+        both.append(sum(parts[1:], parts[0]) * scales[at] if parts else None)
+    return Link(both[0], both[1], face.target)
+
+
 @dataclass
 class Window:
     """Hold the trained networks of one window and what is needed to use, check and differentiate them.
@@ -63,6 +75,8 @@ class Window:
         Free concentration at the face points.
     level : array (S, layer)
         Size of the concentrations, by which rows are divided.
+    triangle : Triangle
+        Where rows are reduced.
     hidden : int
         How many hidden weights were trained.
     """
@@ -75,6 +89,7 @@ class Window:
     blood_at: Callable[[np.ndarray], np.ndarray]
     start: Start
     draw: Draw = layer_columns
+    triangle: Triangle = Triangle()
     hidden: int = 0
     newton: int = 0
     sweeps: int = 0
@@ -221,8 +236,6 @@ class Window:
 
     def _layer(self, s: int, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return R and the reduced right-hand side of one layer, and the scale of its columns."""
-        import torch
-
         r = self.rows[s][i]
         key = (s, i)
         if key not in self._reduced or r.laws:
@@ -231,43 +244,23 @@ class Window:
             tall = np.zeros((b.shape[0] + scale.size, scale.size + 1))
             tall[: b.shape[0], :-1], tall[: b.shape[0], -1] = b * scale, f
             np.fill_diagonal(tall[b.shape[0] :], r.columns.ridge)
-            whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy()
+            whole = self.triangle(tall)
             self._reduced[key] = (whole[: scale.size], scale)
         whole, scale = self._reduced[key]
         return whole[:, :-1], whole[:, -1], scale
 
-    def _system(self, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the stacked rows of species `s`, their right-hand side and the scale of the columns."""
-        level = self.level[s]
-        reduced = [self._layer(s, i) for i in range(len(self.slab.sheets))]
-        ends = np.cumsum([0, *[r[2].size for r in reduced]])
-        scale = np.concatenate([r[2] for r in reduced])
-        since = self.t + self.clock.offset_s
-        faces = face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s])
-        tall = int(ends[-1]) + len(faces) * self.t.size
-        a, f = np.zeros((tall, int(ends[-1]))), np.zeros(tall)
-        for i, (top, right, _) in enumerate(reduced):
-            at = slice(ends[i], ends[i + 1])
-            a[at, at], f[at] = top / level[i], right / level[i]
-        row = int(ends[-1])
-        for face in faces:
-            rows = slice(row, row + self.t.size)
-            place_face(a[rows], face, ends, self.traces[s])
-            a[rows] *= scale
-            f[rows] = face.target
-            row += self.t.size
-        return a, f, scale
-
     def linear_step(self, s: int) -> None:
         """Solve the rows of one species once, linearised at what was last looked at."""
-        import torch
-
-        a, f, scale = self._system(s)
-        found = torch.linalg.lstsq(torch.from_numpy(a), torch.from_numpy(f)[:, None], driver="gels").solution[:, 0].numpy()
-        ends = np.cumsum([0, *[r.columns.size for r in self.rows[s]]])
-        for i in range(len(self.slab.sheets)):
-            at = slice(ends[i], ends[i + 1])
-            self.coefficients[s][i] = found[at] * scale[at]
+        level = self.level[s]
+        reduced = [self._layer(s, i) for i in range(len(self.slab.sheets))]
+        scales = [r[2] for r in reduced]
+        since = self.t + self.clock.offset_s
+        links: list[list[Link]] = [[] for _ in range(len(reduced) + 1)]
+        for face in face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s]):
+            links[face.layer].append(_linked(face, scales, self.traces[s]))
+        layers = [(top / x, right / x) for (top, right, _), x in zip(reduced, level, strict=True)]
+        for i, (found, scale) in enumerate(zip(solve_chain(layers, links, self.triangle), scales, strict=True)):
+            self.coefficients[s][i] = found * scale
 
     # -- use -----------------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 from krogh.pinn.keep import Keep
 from krogh.pinn.physics import Slab
 from krogh.pinn.stage import Stage
+from krogh.pinn.triangle import Triangle
 
 __all__ = ["Task"]
 
@@ -36,6 +37,8 @@ class Task:
         Called after the steps of a training.
     keep : Keep or None
         Where the state of the run is stored, and taken up again.
+    triangle : Triangle
+        Where rows are reduced, and how.
     """
 
     slab: Slab
@@ -46,3 +49,4 @@ class Task:
     progress: Callable[[float], None] | None = None
     tell: Callable[[Stage], None] | None = None
     keep: Keep | None = None
+    triangle: Triangle = Triangle()
