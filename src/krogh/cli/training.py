@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from krogh.pinn.stage import Stage
     from krogh.runs.config import SimulateConfig
     from krogh.runs.simulate import Case, GroupResult
+    from krogh.transport.block.device.place import Place
 
 __all__ = ["Told", "folder_of", "kept", "solve_cases"]
 
@@ -66,7 +67,7 @@ def describe(stage: Stage) -> str:
 
 
 def solve_cases(
-    cases: list[Case], settings: SimulateConfig, threads: int, states: Path | None, *, quiet: bool
+    cases: list[Case], settings: SimulateConfig, threads: int, place: Place | None, states: Path | None, *, quiet: bool
 ) -> list[GroupResult]:
     """Solve the cases one by one, or in several processes where `threads` allows; `states` is the folder of a training."""
     import os
@@ -80,7 +81,7 @@ def solve_cases(
         if workers == 1:
             told = [Told(show, case.labels[0], quiet=quiet) for case in cases]
             return [
-                run_case(case, settings, progress=t.progress, tell=t.stage, keep=keep)
+                run_case(case, settings, progress=t.progress, place=place, tell=t.stage, keep=keep)
                 for case, t, keep in zip(cases, told, keeps, strict=True)
             ]
         from concurrent.futures import ProcessPoolExecutor
@@ -88,7 +89,7 @@ def solve_cases(
 
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             both = zip(cases, keeps, strict=True)
-            jobs = [(case.labels[0], pool.submit(run_case, case, settings, keep=keep)) for case, keep in both]
+            jobs = [(case.labels[0], pool.submit(run_case, case, settings, place=place, keep=keep)) for case, keep in both]
             found = []
             for label, job in jobs:
                 found.append(job.result())

@@ -15,7 +15,7 @@ from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.keep import Keep, another_run, fingerprint, record_of, restore, tensors_of
 from krogh.pinn.physics import Slab
 from krogh.pinn.stage import Stage
-from krogh.pinn.triangle import Triangle
+from krogh.pinn.triangle import ON_CPU, Triangle
 from krogh.pinn.window import Start, Window
 
 __all__ = ["Cover", "Plan", "Trained", "cover"]
@@ -63,7 +63,7 @@ class Plan:
     fit: Callable[[Window], Window] = Window.solve
     keep: Keep | None = None
     tell: Callable[[Stage], None] | None = None
-    triangle: Triangle = Triangle()
+    triangle: Triangle = ON_CPU
 
 
 def cover(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from krogh.errors import UsageError
+from krogh.transport.block.device.place import place_of
 
-__all__ = ["Triangle", "triangle_on"]
+__all__ = ["ON_CPU", "Triangle", "triangle_on"]
 
 PRECISIONS = ("float64", "mixed")
 
@@ -40,23 +41,18 @@ class Triangle:
         return found.astype(np.float64) if self.single else found
 
 
+ON_CPU = Triangle()
+
+
 def triangle_on(device: str, precision: str) -> Triangle:
     """Return the reduction for a device and a precision, checked.
 
     Raises
     ------
     UsageError
-        If torch does not see that device, or the precision is unknown.
+        If torch does not see that device, or a name is unknown.
     """
     if precision not in PRECISIONS:
         raise UsageError("precision of the networks", got=repr(precision), expected=" or ".join(PRECISIONS))
-    if device != "cpu":
-        import torch
-
-        known = device.partition(":")[0] == "cuda"
-        if not (known and torch.cuda.is_available()):
-            why = "torch sees no GPU here; use cpu" if known else None
-            raise UsageError(
-                "device of the networks", got=repr(device), expected="cpu, or cuda on a machine with a GPU", hint=why
-            )
-    return Triangle(device, precision == "mixed")
+    place = place_of(device)
+    return Triangle(place.device if place else "cpu", precision == "mixed")

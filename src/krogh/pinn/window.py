@@ -15,7 +15,7 @@ from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import LayerRows, grid
-from krogh.pinn.triangle import Triangle
+from krogh.pinn.triangle import ON_CPU, Triangle
 
 __all__ = ["Start", "Trace", "Window", "entered", "place_face"]
 
@@ -89,7 +89,7 @@ class Window:
     blood_at: Callable[[np.ndarray], np.ndarray]
     start: Start
     draw: Draw = layer_columns
-    triangle: Triangle = Triangle()
+    triangle: Triangle = ON_CPU
     hidden: int = 0
     newton: int = 0
     sweeps: int = 0

@@ -10,7 +10,7 @@ import numpy as np
 from krogh.pinn.keep import Keep
 from krogh.pinn.physics import Slab
 from krogh.pinn.stage import Stage
-from krogh.pinn.triangle import Triangle
+from krogh.pinn.triangle import ON_CPU, Triangle
 
 __all__ = ["Task"]
 
@@ -49,4 +49,4 @@ class Task:
     progress: Callable[[float], None] | None = None
     tell: Callable[[Stage], None] | None = None
     keep: Keep | None = None
-    triangle: Triangle = Triangle()
+    triangle: Triangle = ON_CPU
