@@ -72,6 +72,8 @@ def solve_stage(
             return StageResult(u, converged=True, iterations=iteration)
         if size <= (solver.accept if accept is None else accept):
             return StageResult(u, converged=True, iterations=iteration)
+        if accept is not None and iteration > 1 and 2.0 * size * size <= accept * (previous - size):  # what is left falls as the last two did
+            return StageResult(u, converged=True, iterations=iteration)
         if iteration > 1 and size > 0.2 * previous:
             if size <= 1e-9:  # round-off: as good as this matrix gets
                 return StageResult(u, converged=True, iterations=iteration)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from krogh.transport.adjoint.system import AdjointSystem
 
 #: Structures whose stages are solved to a tolerance, with the mass closed afterwards.
-_ITERATED = ("general", "embedded")
+_ITERATED = ("general", "cylinder", "embedded")
 
 __all__ = ["GraphSystem", "Stage", "System", "as_system"]
 

@@ -13,6 +13,7 @@ from krogh.transport.graph import Graph
 from krogh.transport.linear.cosines import Cosines
 from krogh.transport.linear.gmres import Seen, gmres
 from krogh.transport.linear.pattern import Pattern
+from krogh.transport.linear.sparse import sparse_factor
 from krogh.transport.operator import Operator, Slopes
 
 __all__ = ["EmbeddedSolver"]
@@ -117,9 +118,7 @@ class EmbeddedSolver:
         base = held[:, 0] + gh * sink[:, 0] + (gh * exchange * (held[:, 1:] + gh * sink[:, 1:]) / pivot).sum(-1)
         symbol = base[:, None] + gh * self._lateral
         near = 1.0 / (1.0 + gh * self._weight * (1.0 / symbol).mean(-1)[:, None])
-        options = {"SymmetricMode": True}
-        lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options, diag_pivot_thresh=0.0)
-        return _Factor(lu, symbol, share, pivot, gh * exchange, near, Seen())
+        return _Factor(sparse_factor(matrix), symbol, share, pivot, gh * exchange, near, Seen())
 
     def _exchange(self) -> tuple[np.ndarray, np.ndarray]:
         """Return exchange and back factor of every compartment, (S, leaf)."""
