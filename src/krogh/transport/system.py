@@ -114,6 +114,11 @@ class GraphSystem:
         self.parent = operator.graph.parent
         self.ledger_names = operator.ledger_names
 
+    @property
+    def factors(self) -> dict[str, int]:
+        """Return how many factors of each kind the linear solver made; none where it keeps none."""
+        return dict(getattr(self.solver, "counts", {}))
+
     def consistent(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return `u` with the membrane faces in balance."""
         return consistent_faces(self.operator, self.solver, u, blood)

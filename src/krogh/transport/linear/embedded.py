@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from krogh.transport.crossing import Met
 from krogh.transport.graph import Graph
 from krogh.transport.linear.cosines import Cosines
 from krogh.transport.linear.gmres import Seen, gmres
@@ -133,8 +134,9 @@ class EmbeddedSolver:
         return self._cosines.backward(hat).reshape(right.shape)
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return the update (1, S, N); `loose`: to a tenth."""
         goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
         tolerance = 0.1 if loose else min(1e-3, max(self.floor, goal))

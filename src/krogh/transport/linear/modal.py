@@ -1,14 +1,14 @@
 """Solve a Krogh cylinder by cosines along the vessel: one short elimination per mode, and a dense system at the wall.
 
-Away from the wall every slice is like the next, so ``C + gh L`` of the path is diagonal in cosines along the vessel but for
-its tree of cells, faces and compartments. What is not alike stays in a few planes (an edge of the path in all slices): the wall, which reads
-flowing blood, and membranes whose slopes change along the vessel. Their unknowns are ``q``, the flow through a plane
-beyond that of the mean slopes; the tissue answers by cosines (``G``), the blood by one pass downstream, and
+Away from the wall every slice is like the next, so ``C + gh L`` of the path is diagonal in cosines along the vessel but for its
+tree of cells, faces and compartments. What is not alike stays in a few planes (an edge of the path in all slices): the wall,
+which reads flowing blood, and membranes whose slopes change along the vessel. Their unknowns are ``q``, the flow through a plane
+beyond that of the mean slopes; the tissue answers by cosines (``G``), the blood by one pass downstream (``Tail``), and
 
     q = dA (tail + Tail q) - dB (head + G q)
 
-is a dense system of planes x species x slices with the exact slopes of every slice. Only reactions enter with their means along the
-vessel. Where that is not good enough, or the dense system would be large, a sparse LU takes over.
+is a dense system of planes x species x slices with the exact slopes of every slice. Only reactions enter with their means along
+the vessel. Where that is not good enough, or the dense system would be large, a sparse LU takes over.
 
 The method is fast diagonalisation (Lynch, Rice & Thomas 1964, doi:10.1007/BF01386067) with a capacitance matrix.
 """

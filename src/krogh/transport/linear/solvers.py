@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from krogh.transport.crossing import Met
 from krogh.transport.linear.chain import chain_newton_step, coupled_chain_newton_step
 from krogh.transport.linear.embedded import EmbeddedSolver
 from krogh.transport.linear.modal import ModalSolver
@@ -28,9 +29,13 @@ class LinearSolver(Protocol):
         ...
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
-        """Return the Newton update for `residual` at the state (u, blood); `loose`: an iteration may stop at a tenth."""
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
+        """Return the Newton update for `residual` at the state (u, blood), where `met` is what the operator meets.
+
+        With `loose`, an iteration may stop at a tenth.
+        """
         ...
 
     def refresh(self) -> bool:
@@ -56,10 +61,11 @@ class ChainSolver:
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return the update, shape (B, S, N)."""
-        slopes = self._operator.slopes(u, blood)
+        slopes = self._operator.slopes(u, blood, met)
         out = np.empty_like(residual)
         if slopes.coupled:
             # one memory layout, so that the kernel is compiled once

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from krogh.transport.crossing import Met
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.operator import Operator, Slopes
 
@@ -52,13 +53,14 @@ class SparseSolver:
         return sparse_factor(self._pattern.matrix(capacity, gh, slopes))
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return the update, shape (1, S, N)."""
         key = (gh, id(capacity))
         factor = self._factors.get(key)
         if factor is None:
-            factor = self._factors[key] = self._factorise(capacity, gh, self._operator.slopes(u, blood))
+            factor = self._factors[key] = self._factorise(capacity, gh, self._operator.slopes(u, blood, met))
             if len(self._factors) > self._kept:
                 self._factors.popitem(last=False)
         return -factor.solve(residual.reshape(-1)).reshape(residual.shape)
