@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_flows", "add_reaction", "add_reaction_slope", "euler_step", "linear_rate", "move", "return_deficits", "stage_residual"]
+__all__ = [
+    "add_flows",
+    "add_reaction",
+    "add_reaction_slope",
+    "euler_step",
+    "linear_rate",
+    "move",
+    "return_deficits",
+    "stage_residual",
+]
 
 
 @njit(cache=True, nogil=True)
