@@ -46,7 +46,7 @@ def _speed(data: TestSet) -> None:
     found = fit(model, data.protocol, data.signals, noise_sd=1 / data.snr, trained=trained)
     rate, effective = data.signals.shape[0] / (time.process_time() - start), found.extra["effective"]
     print(
-        f"fexi  hbayes, importance-corrected posterior: {rate:,.0f} voxels per second of processor time (goal 20,000 on 2 cores); "
+        f"fexi  hbayes, importance-corrected posterior: {rate:,.0f} voxels per CPU second (goal 20,000 on 2 cores); "
         f"effective samples of 128: median {np.median(effective):.0f}, 1 % have fewer than {np.quantile(effective, 0.01):.0f}",
         flush=True,
     )
