@@ -66,7 +66,8 @@ def _trained() -> None:
         reached = sum(row[0] <= error and row[1] <= seconds for row in rows)
         print(
             f"pinn  trained {name}, tol 3e-4, 5 seeds: error at most {worst[0]:.1e} (goal <= {error:.0e}), {worst[1]:.1f} "
-            f"CPU s at most (<= {seconds:g}), certificate {worst[2]:.0e}, {worst[3]} weights, {reached} of 5: {_verdict(reached == 5)}"
+            f"CPU s at most (<= {seconds:g}), certificate {worst[2]:.0e}, {worst[3]} weights, {reached} of 5: "
+            f"{_verdict(reached == 5)}"
         )
     spent, found = timed(lambda: pinn.solve(case("B"), method="trained", strict=False))
     print(
