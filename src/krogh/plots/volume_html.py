@@ -13,6 +13,7 @@ from krogh.plots.bands import heading, layer_bands
 from krogh.plots.block import Scale, block_of
 from krogh.plots.network import network_of
 from krogh.plots.scales import concentration_unit, format_duration
+from krogh.transport.network.vessels import crosswise
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -258,11 +259,7 @@ def _network(one: xr.Dataset, frames: np.ndarray, scale: Scale) -> tuple[Any, di
 def _tubes(start: np.ndarray, end: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the points (m 2 sides, 3) and triangles (m 2 sides, 3) of one open tube per segment."""
     m = len(start)
-    axis = (end - start) / np.linalg.norm(end - start, axis=1)[:, None]
-    helper = np.eye(3)[np.abs(axis).argmin(axis=1)]
-    first = np.cross(axis, helper)
-    first /= np.linalg.norm(first, axis=1)[:, None]
-    second = np.cross(axis, first)
+    first, second = crosswise(start, end)
     angle = 2 * np.pi * np.arange(_SIDES) / _SIDES
     ring = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]
     ring = ring * radius[:, None, None]

@@ -9,7 +9,7 @@ import scipy.sparse
 from scipy.optimize import brentq
 from scipy.special import i0e, i1e
 
-from krogh.transport.network.vessels import Vessels
+from krogh.transport.network.vessels import Vessels, crosswise
 
 __all__ = ["exchange_factor", "spread_weights"]
 
@@ -56,11 +56,7 @@ def spread_weights(
 def _points(vessels: Vessels, own: slice, reach_m: np.ndarray, along: int, around: int) -> np.ndarray:
     """Return the points (segment, along * around, 3) of some segments."""
     a, b = vessels.points_m[vessels.ends[own, 0]], vessels.points_m[vessels.ends[own, 1]]
-    axis = (b - a) / np.linalg.norm(b - a, axis=1)[:, None]
-    helper = np.eye(3)[np.abs(axis).argmin(axis=1)]
-    first = np.cross(axis, helper)
-    first /= np.linalg.norm(first, axis=1)[:, None]
-    second = np.cross(axis, first)
+    first, second = crosswise(a, b)
     k = np.arange(around) + 0.5
     radius, angle = np.sqrt(k / around), k * np.pi * (3 - np.sqrt(5.0))  # sunflower: equal areas
     disc = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 
 from krogh.errors import InputError
 
-__all__ = ["Flow", "Vessels", "poiseuille_flow", "refine"]
+__all__ = ["Flow", "Vessels", "crosswise", "poiseuille_flow", "refine"]
 
 #: Apparent viscosity of blood in capillaries [Pa s]; assumed.
 VISCOSITY_PA_S = 3e-3
@@ -161,3 +161,12 @@ def poiseuille_flow(vessels: Vessels, *, viscosity_pa_s: float = VISCOSITY_PA_S)
     sorted_vessels = Vessels(vessels.points_m, turned[order], vessels.radius_m[order], vessels.pressure_pa)
     still = len(np.unique(piece)) - len(np.unique(piece[flowing]))
     return Flow(sorted_vessels, np.abs(flow)[order], pressure, still)
+
+
+def crosswise(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two unit vectors (segment, 3) across every segment, at right angles to it and to each other."""
+    axis = (end - start) / np.linalg.norm(end - start, axis=1)[:, None]
+    helper = np.eye(3)[np.abs(axis).argmin(axis=1)]
+    first = np.cross(axis, helper)
+    first /= np.linalg.norm(first, axis=1)[:, None]
+    return first, np.cross(axis, first)
