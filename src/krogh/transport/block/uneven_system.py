@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from krogh.errors import InputError
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Linearised
 from krogh.transport.block.gains import gains_of
@@ -115,12 +114,10 @@ class UnevenSystem(BlockBase):
         self._grids, self._known = None, None
 
     def adjoint(self) -> AdjointSystem:
-        """Refuse: the multigrid path has no transpose yet."""
-        raise InputError(
-            "gradient",
-            got="a block whose tissue differs from cell to cell",
-            expected="layered tissue; maps on the routes are fine",
-        )
+        """Return the transposed derivatives of F."""
+        from krogh.transport.block.uneven_adjoint import UnevenAdjoint
+
+        return UnevenAdjoint(self, self._levels)
 
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 
