@@ -180,7 +180,7 @@ def _range(text: str) -> tuple[float, float]:
 def _device(name: str) -> str:
     import torch
 
-    options.check_device(name, cuda=True)
+    options.check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device", got="cuda", expected="cpu", hint="torch sees no GPU here; use --device cpu")
     return "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"

@@ -28,24 +28,16 @@ Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Set one value, e.g. --set compound.fu_brain=0.3 (repeatable).")]
 
 
-def check_device(device: str, *, cuda: bool) -> str:
-    """Return the device that a command will use.
+def check_device(device: str) -> None:
+    """Refuse a device that is none.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or the command has no GPU path (`cuda` false).
+        If the name is unknown.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError("--device", got=repr(device), expected="auto, cpu or cuda")
-    if device == "cuda" and not cuda:
-        raise UsageError(
-            "--device",
-            got="cuda",
-            expected="auto or cpu",
-            hint="this command runs on the processor",
-        )
-    return "cpu" if not cuda else device
 
 
 @contextlib.contextmanager
