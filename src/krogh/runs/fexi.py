@@ -236,9 +236,9 @@ def _fit_voxels(
 
 def _priors_of(settings: dict[str, Any]) -> dict[int, MixturePrior]:
     """Return the priors by tissue label that the settings of a learned estimator hold."""
-    trained, prior = settings.get("trained"), settings.get("prior")
-    if trained:
-        return {label: net.prior.predictive for label, net in trained.items()}
+    weights, prior = settings.get("weights"), settings.get("prior")
+    if weights is not None and weights.priors:
+        return {label: found.predictive for label, found in weights.priors.items()}
     return dict(prior) if isinstance(prior, dict) else {}
 
 

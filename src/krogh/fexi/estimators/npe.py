@@ -87,7 +87,6 @@ def fit(
         If the SNR of the scan was not trained, or no voxel is usable.
     """
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.sampling import Signals
     from krogh.fexi.learned.train_npe import build
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
@@ -95,8 +94,8 @@ def fit(
     checkpoint.check("npe", model, protocol, scan.s0 is not None)
     if prior is not None and not n_samples:
         raise UsageError("prior", got="another prior without samples", expected="n_samples > 0, which can take one")
-    rows = np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
-    part = Signals.of(model, protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
+    rows = scan.usable
+    part = scan.part(rows)
     if not vetted:
         checkpoint.check_noise(unfiltered_level(part))
     x = part.inputs()
@@ -128,29 +127,21 @@ def prepare(
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or trained for the SNR of `signals`; refuse early what does not fit."""
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.sampling import Signals
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None:
         return {"weights": _train(scan, training, progress, seed), "vetted": True}
     weights.check("npe", model, protocol, scan.s0 is not None)
-    rows = scan.rows
-    weights.check_noise(unfiltered_level(Signals.of(model, protocol, scan.signals[rows], scan.noise[rows],
-                                                    None if scan.s0 is None else scan.s0[rows])))  # fmt: skip
+    weights.check_noise(unfiltered_level(scan.part(scan.rows)))
     return {"weights": weights, "vetted": True}
 
 
 def _train(scan: Scan, training: Any, progress: Progress | None, seed: int) -> Any:
     from krogh.fexi.learned.conditions import Conditions, snr_range
-    from krogh.fexi.learned.sampling import Signals
     from krogh.fexi.learned.train_npe import train_npe
 
-    rows = scan.rows
-    part = Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows],
-                      None if scan.s0 is None else scan.s0[rows])  # fmt: skip
-    conditions = Conditions(
-        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr_range(part), "per-series" if scan.s0 is None else "known"
-    )
+    levels, s0 = snr_range(scan.part(scan.rows)), "per-series" if scan.s0 is None else "known"
+    conditions = Conditions(scan.model, scan.protocol, uniform_prior(scan.model.bounds), levels, s0)
     return train_npe(
         conditions, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
     )

@@ -72,15 +72,15 @@ def fit(
         As of ``npe``.
     """
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.point_estimate import scan_signals, signals_of, usable
+    from krogh.fexi.learned.point_estimate import scan_signals
     from krogh.fexi.learned.projection import rate_grid
     from krogh.fexi.learned.train_physics import build, moments
 
     scan, strong = scan_signals(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(strong, training, progress, seed)
     checkpoint.check("physics", model, protocol, scan.s0 is not None)
-    rows = usable(scan)
-    part = signals_of(scan, rows)
+    rows = scan.usable
+    part = scan.part(rows)
     if not vetted:
         checkpoint.check_noise(unfiltered_level(part))
     rates, edges = rate_grid(model, int(checkpoint.architecture["settings"]["rates"]))

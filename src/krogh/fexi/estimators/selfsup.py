@@ -111,8 +111,8 @@ def prepare(
 
 
 def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.conditions import check_identifiable
     from krogh.fexi.learned.train_points import learn_from_signals
+    from krogh.fexi.precision import check_identifiable
 
     check_identifiable(part.model, part.protocol, s0_free=not part.known)
     return learn_from_signals(
