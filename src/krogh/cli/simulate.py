@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from krogh.compounds import Compound
     from krogh.runs.config import SimulateConfig
     from krogh.runs.simulate import Case, GroupResult
+    from krogh.transport.block.device.place import Place
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +66,10 @@ def simulate(
     config: options.Config = None,
     set_: options.Set = None,
     seed: options.Seed = 0,
-    device: options.Device = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu; for a block also cuda, cuda:1 ..., torch-cpu (the code of cuda on the processor).")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="float64, or on a torch device float32 with a float64 residual.")] = "float64",
     threads: options.Threads = 1,
     json_: options.Json = False,
     quiet: options.Quiet = False,
@@ -77,9 +81,10 @@ def simulate(
     from krogh.io.map_file import read_maps
     from krogh.io.network_file import find_network
     from krogh.runs.config import build_config
+    from krogh.transport.block.device.place import place_of
 
     started, clock = datetime.now(UTC), time.perf_counter()
-    options.check_device(device, cuda=False)
+    place = place_of(device, precision)
     base = read_base(config)
     given = {
         "compounds": compounds or None, "species": species, "duration": duration, "geometry": geometry, "together": together,
@@ -94,20 +99,24 @@ def simulate(
     curve = _curve(plasma)
     if not dry_run:
         check_output(out, overwrite=overwrite)
-    from krogh.runs.simulate import plan
+    from krogh.runs.simulate import check_place, plan
 
+    check_place(place, settings)
     maps = read_maps(settings.block, config.parent if config else None)
     vessels = find_network(settings.network, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)
         return
-    results = _solve(cases, settings, threads, quiet=quiet or json_)
+    results = _solve(cases, settings, threads, place, quiet=quiet or json_)
     ranges = bands.run(cases, settings, uncertainty) if uncertainty else []
     inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
-    record = {"command": options.started_with.get(), "config": settings.model_dump(), "inputs": inputs, "started": started}
+    record: dict[str, Any] = {
+        "command": options.started_with.get(), "config": settings.model_dump(), "inputs": inputs, "started": started,
+        "extra": _where(results, place),
+    }  # fmt: skip
     files = _save(out, results, settings, record, ranges, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
-    _report(results, ranges, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
+    _report(results, ranges, out, files, time.perf_counter() - clock, where=record["extra"], as_json=json_, quiet=quiet)
 
 
 def read_base(config: Path | None) -> dict[str, Any]:
@@ -196,7 +205,18 @@ def _show_plan(cases: list[Case], settings: SimulateConfig, *, as_json: bool) ->
             typer.echo(f"  note: {note}")
 
 
-def _solve(cases: list[Case], settings: SimulateConfig, threads: int, *, quiet: bool) -> list[GroupResult]:
+def _where(results: list[GroupResult], place: Place | None) -> dict[str, Any]:
+    """Return where the run was solved, with how many digits, and with what residual."""
+    if place is None:
+        return {"device": "cpu", "dtype": "float64"}
+    found: dict[str, Any] = {"device": place.name, "dtype": "float64"}
+    if place.precision == "float32":
+        residuals = [getattr(r.solution, "system", None) for r in results]
+        found |= {"solves": "float32", "worst_residual": max(float(getattr(s, "worst_residual", 0.0)) for s in residuals)}
+    return found
+
+
+def _solve(cases: list[Case], settings: SimulateConfig, threads: int, place: Place | None, *, quiet: bool) -> list[GroupResult]:
     """Solve the cases one by one, or in several processes where --threads allows."""
     import os
 
@@ -205,12 +225,12 @@ def _solve(cases: list[Case], settings: SimulateConfig, threads: int, *, quiet: 
     workers = min(threads or os.cpu_count() or 1, len(cases))
     with options.progress([case.labels[0] for case in cases], quiet=quiet) as show:
         if workers == 1:
-            return [run_case(case, settings, progress=_reporter(show, case.labels[0])) for case in cases]
+            return [run_case(case, settings, progress=_reporter(show, case.labels[0]), place=place) for case in cases]
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            jobs = [(case.labels[0], pool.submit(run_case, case, settings)) for case in cases]
+            jobs = [(case.labels[0], pool.submit(run_case, case, settings, place=place)) for case in cases]
             found = []
             for label, job in jobs:
                 found.append(job.result())
@@ -251,7 +271,7 @@ def _save(
             from krogh.plots.save import save_figures
 
             paths += save_figures(data, folder)
-        write_run_record(folder, **record, extra={"device": "cpu", "dtype": "float64"})
+        write_run_record(folder, **record)
     return [p.name for p in paths] + ["run.json"]
 
 
@@ -262,19 +282,28 @@ def _report(
     files: list[str],
     seconds: float,
     *,
+    where: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
     from krogh.cli.simulate_table import as_record, print_table
 
     if as_json:
-        record = {"out": str(out), "files": files, "compounds": as_record(results), "notice": "not for diagnosis or dosing"}
+        record = {
+            "out": str(out),
+            "files": files,
+            "compounds": as_record(results),
+            "notice": "not for diagnosis or dosing",
+        } | where
         record |= {"ranges": bands.as_record(ranges)} if ranges else {}
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
         return
     if not quiet:
         print_table(results)
         bands.say(ranges)
+        if "worst_residual" in where:
+            typer.echo(f"Solved with float32 on {where['device']}; largest residual of a stage, in float64: "
+                       f"{where['worst_residual']:.0e} of the amount held")  # fmt: skip
         typer.echo("")
     typer.echo(f"{out}{'' if str(out).endswith('/') else '/'}: " + ", ".join(files))
     if not quiet:

@@ -12,15 +12,15 @@ __all__ = ["check_memory"]
 _GIB = 2**30
 
 
-def check_memory(need_bytes: float, unknowns: int, setting: str) -> None:
-    """Refuse a run that needs more than four fifths of the machine's memory.
+def check_memory(need_bytes: float, unknowns: int, setting: str, *, free_bytes: float | None = None) -> None:
+    """Refuse a run that needs more than four fifths of the machine's memory, or more than `free_bytes` where that is given.
 
     Raises
     ------
     InputError
         If it does; the message holds the estimate and the setting to lower.
     """
-    free = _usable()
+    free = _usable() if free_bytes is None else free_bytes
     if need_bytes > free:
         raise InputError(
             "mesh", got=f"{unknowns:,} unknowns, about {need_bytes / _GIB:.1f} GiB", expected=f"at most {free / _GIB:.1f} GiB",
