@@ -39,6 +39,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     max_components: int = 5,
     n_samples: int = 128,
     seed: int | None = None,
@@ -63,6 +64,8 @@ def fit(
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.encoder.HbayesSettings, optional
         Shape and length of the training, where there are no `weights`.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     max_components : int, optional
         Largest number of Gaussians of the prior.
     n_samples : int, optional
@@ -93,7 +96,7 @@ def fit(
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None or not vetted:
-        weights = _network(scan, weights, prior, labels, training, max_components, threads, progress, seed)
+        weights = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
     groups, networks = _groups(scan, labels, weights), build(weights)
     n = signals.shape[0]
     effective, outside, by_snr, parts = np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool), []
@@ -128,29 +131,32 @@ def prepare(
     labels: ArrayLike | None = None,
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     max_components: int = 5,
     seed: int | None = None,
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or networks and priors learned from `signals`; refuse early what does not fit."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    found = _network(scan, weights, prior, labels, training, max_components, threads, progress, seed)
+    found = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
     _groups(scan, labels, found)
     return {"weights": found, "vetted": True}
 
 
 def _network(
-    scan: Scan, weights: Any, prior: PriorChoice, labels: ArrayLike | None, training: Any, max_components: int, threads: int,
-    progress: Progress | None, seed: int | None,
+    scan: Scan, weights: Any, prior: PriorChoice, labels: ArrayLike | None, training: Any, compute: Any, max_components: int,
+    threads: int, progress: Progress | None, seed: int | None,
 ) -> Any:  # fmt: skip
     """Return `weights` if they are for this scan, or networks that are trained on it."""
     from krogh.fexi.learned.conditions import unfiltered_level
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.train_hbayes import learn_hierarchy
 
     if weights is None:
         return learn_hierarchy(
-            scan, labels=labels, prior=prior, max_components=max_components, settings=training, seed=seed or 0, threads=threads,
-            progress=progress, tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+            scan, labels=labels, prior=prior, max_components=max_components, settings=training, seed=seed or 0,
+            compute=compute or PROCESSOR, threads=threads, progress=progress,
+            tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
         )  # fmt: skip
     if prior != "scan":
         raise UsageError("prior", got="also weights", expected="one of them", hint="weights hold the prior that they are for")

@@ -34,6 +34,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
 ) -> Estimate:
@@ -53,6 +54,8 @@ def fit(
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.train_physics.PhysicsSettings, optional
         ``prior`` "flat" (uniform within the bounds) or "scan" (rates learned from the voxels); shape and length of the training.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     seed : int, optional
         Of the training.
     snr_limit : float, optional
@@ -77,7 +80,7 @@ def fit(
     from krogh.fexi.learned.train_physics import build, moments
 
     scan, strong = scan_signals(model, protocol, signals, noise_sd, s0)
-    checkpoint = weights or _train(strong, training, progress, seed)
+    checkpoint = weights or _train(strong, training, compute, progress, seed)
     checkpoint.check("physics", model, protocol, scan.s0 is not None)
     rows = scan.usable
     part = scan.part(rows)
@@ -114,6 +117,7 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     **_: Any,
 ) -> dict[str, Any]:
@@ -123,17 +127,22 @@ def prepare(
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
-        return {"weights": _train(part, training, progress, seed), "vetted": True}
+        return {"weights": _train(part, training, compute, progress, seed), "vetted": True}
     weights.check("physics", model, protocol, part.known)
     weights.check_noise(unfiltered_level(part))
     return {"weights": weights, "vetted": True}
 
 
-def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:
+def _train(part: Any, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.train_physics import learn_rates
 
     return learn_rates(
-        part, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
+        part,
+        settings=training,
+        seed=seed,
+        compute=compute or PROCESSOR,
+        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
     )
 
 

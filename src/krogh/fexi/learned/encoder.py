@@ -79,7 +79,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return log weights [n, k], means [n, k, p] and lower roots [n, k, p, p] relative to centre and spread."""
         k, p = self.settings.components, self.n_par
-        out = self.body((x - self.shift) / self.scale)
+        out = self.body((x - self.shift) / self.scale).float()
         log_w, mean, diagonal, lower = out.split([k, k * p, k * p, k * p * (p - 1) // 2], dim=1)
         root = torch.diag_embed(torch.exp(diagonal.reshape(-1, k, p).clamp(-7, 4)))
         rows, columns = torch.tril_indices(p, p, -1)

@@ -20,14 +20,14 @@ from krogh.fexi.learned.checkpoint import Checkpoint, load_into
 from krogh.fexi.learned.conditions import unfiltered_level
 from krogh.fexi.learned.encoder import Encoder, HbayesSettings
 from krogh.fexi.learned.novelty import survey
-from krogh.fexi.learned.practice import Plan, State, Tell, practise
+from krogh.fexi.learned.practice import PROCESSOR, Compute, Plan, State, Tell, practise
 from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
 from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.learned.scan import Scan
 from krogh.fexi.learned.scan_prior import PriorChoice, ScanPrior, group_rows, reduced, scan_priors
 from krogh.fexi.precision import check_identifiable
 
-__all__ = ["build", "learn_hierarchy", "simulator", "train_networks", "widened"]
+__all__ = ["HbayesSettings", "build", "learn_hierarchy", "simulator", "train_networks", "widened"]
 
 FloatArray = NDArray[np.float64]
 #: Called with (voxels, generator); returns tissues theta [voxel, param].
@@ -51,7 +51,7 @@ def build(checkpoint: Checkpoint) -> dict[int, Encoder]:
 
 def learn_hierarchy(
     scan: Scan, *, labels: ArrayLike | None = None, prior: PriorChoice = "scan", max_components: int = 5,
-    settings: HbayesSettings | None = None, seed: int = 0, device: str = "cpu", threads: int = 1,
+    settings: HbayesSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR, threads: int = 1,
     progress: Progress | None = None, state: State | None = None, tell: Tell = lambda i, n, loss, score: None,
     keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
@@ -63,7 +63,7 @@ def learn_hierarchy(
         Tissues; all voxels are one (label 0) without.
     prior, max_components : optional
         As of :func:`krogh.fexi.learned.scan_prior.scan_priors`.
-    settings, seed, device : optional
+    settings, seed, compute : optional
         Of the networks; the same seed gives the same bytes on the same machine (on the processor).
     progress : callable, optional
         Told of the steps of the search for the prior.
@@ -80,12 +80,12 @@ def learn_hierarchy(
     found = scan_priors(scan, scan.dictionary(), groups, prior, max_components=max_components, threads=threads, progress=progress)
     priors = {k: dataclasses.replace(p, predictive=reduced(p.predictive, p.best)) for k, p in found.items()}
     parts = {label: scan.part(rows) for label, rows in groups.items()}
-    return train_networks(parts, priors, settings=settings, seed=seed, device=device, state=state, tell=tell, keep=keep)
+    return train_networks(parts, priors, settings=settings, seed=seed, compute=compute, state=state, tell=tell, keep=keep)
 
 
 def train_networks(
     parts: Mapping[int, Signals], priors: Mapping[int, ScanPrior], *, settings: HbayesSettings | None = None, seed: int = 0,
-    device: str = "cpu", state: State | None = None, tell: Tell = lambda i, n, loss, score: None,
+    compute: Compute = PROCESSOR, state: State | None = None, tell: Tell = lambda i, n, loss, score: None,
     keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
     """Return one network per label, for the voxels `parts` and the `priors` of that label; all are trained side by side."""
@@ -99,13 +99,13 @@ def train_networks(
     for k in labels:
         made, theta = wide[k](_SCALED, [seed, 1, k])
         _encoder(networks, k).standardise(made.inputs(), to_u(theta, bounds))
-    networks.to(device)
+    networks.to(compute.device)
 
     def loss(n: int, stream: list[int]) -> torch.Tensor:
         losses = []
         for k in labels:
             made, theta = mostly[k](n, [seed, *stream, k])
-            x, u = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (made.inputs(), to_u(theta, bounds)))
+            x, u = (torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in (made.inputs(), to_u(theta, bounds)))
             losses.append(-_encoder(networks, k).log_density(x, u).mean())
         return torch.stack(losses).mean()
 
@@ -118,7 +118,7 @@ def train_networks(
             return float(loss(_HELD_OUT, [2]))
 
     plan = Plan(settings.rounds, settings.patience, settings.learning_rate)
-    end = practise(networks, losses, score, plan, state=state, tell=tell, keep=keep)
+    end = practise(networks, losses, score, plan, compute=compute, state=state, tell=tell, keep=keep)
     return _checkpoint(networks.cpu(), parts, priors, mostly, settings, seed, end)
 
 

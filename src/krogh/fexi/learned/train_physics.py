@@ -20,7 +20,7 @@ from krogh.fexi.learned.checkpoint import Checkpoint, load_into
 from krogh.fexi.learned.conditions import Conditions, unfiltered_level
 from krogh.fexi.learned.flow import mlp
 from krogh.fexi.learned.novelty import survey
-from krogh.fexi.learned.practice import Plan, State, Tell, practise
+from krogh.fexi.learned.practice import PROCESSOR, Compute, Plan, State, Tell, practise
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.learned.projection import project, rate_grid
 from krogh.fexi.learned.sampling import Signals
@@ -68,7 +68,7 @@ class PhysicsNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ln q [n, rate]."""
-        return torch.log_softmax(self.body((x - self.shift) / self.scale) + self.log_prior, dim=1)
+        return torch.log_softmax(self.body((x - self.shift) / self.scale).float() + self.log_prior, dim=1)
 
     @torch.inference_mode()
     def probabilities(self, x: FloatArray) -> FloatArray:
@@ -90,21 +90,21 @@ def build(checkpoint: Checkpoint) -> PhysicsNetwork:
 
 
 def train_physics(
-    conditions: Conditions, *, settings: PhysicsSettings | None = None, seed: int = 0, device: str = "cpu",
+    conditions: Conditions, *, settings: PhysicsSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
     state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network taught on the signals of simulated voxels, whose tissues it is not told."""
     settings = settings or PhysicsSettings()
     signals, _ = conditions.simulate(settings.voxels, [seed, 1])
     return learn_rates(
-        signals, settings=settings, seed=seed, device=device, state=state, tell=tell, keep=keep, prior=conditions.prior,
+        signals, settings=settings, seed=seed, compute=compute, state=state, tell=tell, keep=keep, prior=conditions.prior,
         snr=conditions.snr,
     )  # fmt: skip
 
 
 def learn_rates(
-    signals: Signals, *, settings: PhysicsSettings | None = None, seed: int = 0, device: str = "cpu", state: State | None = None,
-    tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
+    signals: Signals, *, settings: PhysicsSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
+    state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
     prior: MixturePrior | None = None, snr: tuple[float, float] | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network taught on `signals`; the cross-entropy to the teacher decides which weights are best."""
@@ -120,13 +120,13 @@ def learn_rates(
     network.shift.copy_(torch.as_tensor(x.mean(0)))
     network.scale.copy_(torch.as_tensor(np.where(x.std(0) > 1e-6, x.std(0), 1.0)))
     network.log_prior.copy_(torch.as_tensor(log_prior))
-    network.to(device)
-    inputs, target = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (x, teacher))
+    network.to(compute.device)
+    inputs, target = (torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in (x, teacher))
 
     def losses(epoch: int) -> Iterator[torch.Tensor]:
         order = np.random.default_rng([seed, 2, epoch]).permutation(x.shape[0])
         for i in range(0, order.size, settings.batch):
-            part = torch.as_tensor(order[i : i + settings.batch], device=device)
+            part = torch.as_tensor(order[i : i + settings.batch], device=compute.device)
             yield -(target[part] * network(inputs[part])).sum(dim=1).mean()
 
     end = practise(
