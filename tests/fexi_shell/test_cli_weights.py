@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -190,3 +191,68 @@ def test_no_gpu_is_one_line(scan: Path, tmp_path: Path, monkeypatch: pytest.Monk
             run_here(*command, *GIVEN, "--device", "cuda", "--out", tmp_path / "o")
     with pytest.raises(UsageError, match="trains a network for this scan"):
         run_here("fit", scan, *GIVEN, "--device", "cuda", "--out", tmp_path / "o")
+
+
+CALIBRATE = ["calibrate", "human-bbb", "--scans", "6", "--voxels", "60", "--regions", "0", "--quiet"]
+
+
+def test_a_network_is_calibrated_under_its_own_prior(network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_here(*CALIBRATE, "--estimator", "hbayes", "--weights", network, "--snr", 50, "--out", tmp_path / "c")
+    assert "the prior of the network" in capsys.readouterr().out
+    assert (tmp_path / "c" / "figures" / "calibration.png").stat().st_size > 20_000
+    row = (tmp_path / "c" / "calibration.tsv").read_text().splitlines()[0].split("\t")
+    assert {"cover_95", "low_95", "high_95", "p_uniform"} <= set(row)
+    with pytest.raises(InputError, match="for which it was trained"):
+        run_here(*CALIBRATE, "--estimator", "hbayes", "--weights", network, "--snr", 150)
+    tiny = ["--set", "rounds=2", "--set", "steps=3", "--set", "batch=64", "--set", "width=16", "--set", "flow_width=16"]
+    given = ["--protocol", "human-bbb", "--model", "2cm", "--prior", "tissue", "--snr", "30:80", "--device", "cpu", "--quiet"]
+    run_here("train", "npe", *given, *tiny, "--out", tmp_path / "npe")
+    capsys.readouterr()
+    run_here(*CALIBRATE, "--estimator", "npe", "--model", "2cm", "--weights", tmp_path / "npe", "--json")
+    rows = json.loads(capsys.readouterr().out)["calibration"]
+    assert [r["parameter"] for r in rows] == ["fi", "de", "k"]
+    assert all(r["low_95"] <= r["cover_95"] <= r["high_95"] for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--estimator", "npe"], "expected a network, for npe; krogh fexi train npe"),
+        (["--estimator", "nlls27"], "one of nlls, rician, eb"),
+        (["--estimator", "physics", "--model", "2cm"], "axr, the only model that it knows"),
+        (["--estimator", "eb", "--tissues", "weights"], "trained under a prior"),
+        (["--estimator", "eb", "--model", "2cm", "--fix", "k=3"], "cannot tell apart"),
+        (["--estimator", "eb", "--model", "2cm", "--tissues", "two-tissues"], r"two-tissues \(model axr\)"),
+    ],
+)
+def test_calibrations_that_cannot_be_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(KroghError, match=message):
+        run_here(*CALIBRATE, *arguments)
+
+
+@pytest.mark.parametrize("estimator", ["npe", "selfsup", "supervised", "physics", "hbayes"])
+def test_every_network_trains_in_mixed_precision(estimator: str) -> None:
+    """On the processor, which the commands do not offer: it runs the code that a GPU runs."""
+    import torch
+
+    from krogh.fexi import get_estimator, preset
+    from krogh.fexi.benchmark_tissues import draw_two_tissues
+    from krogh.fexi.learned.practice import Compute
+    from krogh.fexi.models.axr import AxrModel
+    from krogh.runs.fexi_train import settings_of
+
+    torch.set_num_threads(1)
+    few = {"rounds": 2, "batch": 64} | ({"steps": 3} if estimator in ("npe", "hbayes") else {})
+    few |= {"voxels": 400} if estimator == "supervised" else {}
+    data, training = draw_two_tissues(200, snr=100.0, seed=3), dataclasses.replace(settings_of(estimator), **few)
+    given = {"noise_sd": 0.01, "training": training} | ({"max_components": 1} if estimator == "hbayes" else {})
+    fits = [
+        get_estimator(estimator)(AxrModel(), preset("human-bbb"), data.signals, compute=Compute("cpu", p), **given)
+        for p in ("float32", "bf16")
+    ]
+    history = [np.array(f.extra["weights"].training["history"]) for f in fits]
+    assert all(np.isfinite(h).all() for h in history)
+    assert not np.array_equal(*history)  # 16 bits were used
+    np.testing.assert_allclose(*history, rtol=0.1, atol=0.05)
+    kinds = {v.dtype for k, v in fits[1].extra["weights"].tensors.items() if k.startswith("network.")}
+    assert {k for k in kinds if k.kind == "f"} == {np.dtype(np.float32)}

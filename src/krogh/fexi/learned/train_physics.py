@@ -131,7 +131,7 @@ def learn_rates(
 
     end = practise(
         network, losses, lambda loss: loss, Plan(settings.rounds, settings.patience, settings.learning_rate),
-        state=state, tell=tell, keep=keep,
+        compute=compute, state=state, tell=tell, keep=keep,
     )  # fmt: skip
 
     def estimate(values: FloatArray) -> FloatArray:
