@@ -256,3 +256,41 @@ def test_every_network_trains_in_mixed_precision(estimator: str) -> None:
     np.testing.assert_allclose(*history, rtol=0.1, atol=0.05)
     kinds = {v.dtype for k, v in fits[1].extra["weights"].tensors.items() if k.startswith("network.")}
     assert {k for k in kinds if k.kind == "f"} == {np.dtype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def relaxing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return a scan of 2cmr tissue, and the options that describe it."""
+    from krogh.fexi import preset
+    from krogh.fexi.models import get_model
+    from krogh.io.fexi_protocol import write_protocol
+
+    folder = tmp_path_factory.mktemp("relaxing")
+    protocol = dataclasses.replace(preset("human-bbb"), echo_time_filter_s=0.03, echo_time_detect_s=0.06)
+    write_protocol(folder / "p.tsv", protocol)
+    rng = np.random.default_rng(0)
+    theta = np.array([0.04, 0.8e-9, 3.0]) * rng.normal(1, 0.08, (192, 3))
+    clean = 400 * get_model("2cmr").shape(theta, protocol)
+    signals = np.hypot(clean + rng.standard_normal(clean.shape), rng.standard_normal(clean.shape))
+    scan = nifti(folder / "sub-01_dwi.nii.gz", signals.reshape(8, 8, 3, 8).astype(np.float32))
+    return scan, ["--protocol", str(folder / "p.tsv"), "--model", "2cmr", "--quiet"]
+
+
+@pytest.mark.parametrize("estimator", ["eb", "hbayes", "npe", "supervised", "selfsup"])
+def test_compartments_with_relaxation_by_every_learned_estimator(
+    estimator: str, relaxing: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    scan, given = relaxing
+    fit = ["fit", scan, *given, "--noise-sd", 1, "--estimator", estimator, "--no-figures", "--out", tmp_path / "o"]
+    if estimator != "eb":
+        source = ["--snr", "30:300"] if estimator in ("npe", "supervised") else [scan, "--noise-sd", 1]
+        run_here("train", estimator, *source, *given, "--set", "rounds=2", "--device", "cpu", "--out", tmp_path / "net")
+        fit += ["--weights", tmp_path / "net"]
+    run_here(*fit)
+    for name in ("fi", "de", "k", "kSd"):
+        assert np.isfinite(maps(tmp_path / "o", name)).mean() > 0.9, name
+
+
+def test_physics_says_which_model_it_knows(relaxing: tuple[Path, list[str]], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="model 2cmr, expected axr; only there ADC, sigma and S0 follow in closed form"):
+        run_here("train", "physics", relaxing[0], *relaxing[1], "--noise-sd", 1, "--out", tmp_path / "net")
