@@ -191,20 +191,27 @@ def check_place(place: Place | None, config: SimulateConfig) -> None:
     Raises
     ------
     UsageError
-        If this is no block by finite volumes.
+        If this is neither a block by finite volumes nor a slab by networks.
     """
-    if place is None or (config.geometry == "block" and config.solver == "fv"):
+    if place is None or (config.geometry, config.solver) in (("block", "fv"), ("slab", "pinn")):
         return
-    got = f"{place.name} with {f'geometry {config.geometry}' if config.solver == 'fv' else 'solver pinn'}"
-    raise UsageError(
-        "--device", got=got, expected="a block (--geometry block)", hint="the others run on the processor: use --device cpu"
-    )
+    got = f"{place.name} with geometry {config.geometry}, solver {config.solver}"
+    expected = "a block (--geometry block), or a slab by networks (--solver pinn)"
+    raise UsageError("--device", got=got, expected=expected, hint="the others run on the processor: use --device cpu")
 
 
 def run_case(
-    case: Case, config: SimulateConfig, *, progress: Callable[[float], None] | None = None, place: Place | None = None
+    case: Case,
+    config: SimulateConfig,
+    *,
+    progress: Callable[[float], None] | None = None,
+    place: Place | None = None,
+    tell: Callable[[Any], None] | None = None,
+    keep: Any = None,
 ) -> GroupResult:
-    """Solve one case and compute its metrics; a block on a torch device where `place` names one.
+    """Solve one case and compute its metrics; a block, or a slab by networks, on a torch device where `place` names one.
+
+    `tell` and `keep` are those of :func:`krogh.pinn.solve`.
 
     Raises
     ------
@@ -219,7 +226,10 @@ def run_case(
             raise InputError(
                 "solver pinn", got=f"geometry {config.geometry}", expected="a slab or a cylinder", hint="use --solver fv"
             )
-        networks = pinn.solve(case.problem, tol=config.tol, seed=config.seed, progress=progress)
+        networks = pinn.solve(
+            case.problem, method=config.pinn_method, tol=config.tol, seed=config.seed, progress=progress, tell=tell, keep=keep,
+            device=place.device if place else "cpu", precision="mixed" if place and place.precision == "float32" else "float64",
+        )  # fmt: skip
         return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}
