@@ -53,7 +53,8 @@ def fit(
     vetted : bool, optional
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.train_physics.PhysicsSettings, optional
-        ``prior`` "flat" (uniform within the bounds) or "scan" (rates learned from the voxels); shape and length of the training.
+        ``prior`` "scan" (ADC, sigma and rates learned from the voxels) or "flat" (uniform within the bounds); shape and length
+        of the training.
     compute : krogh.fexi.learned.practice.Compute, optional
         Where the network is trained; default: on the processor.
     seed : int, optional
@@ -77,7 +78,7 @@ def fit(
     from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
     from krogh.fexi.learned.projection import rate_grid
-    from krogh.fexi.learned.train_physics import build, moments
+    from krogh.fexi.learned.train_physics import build, moments, tissue_of
 
     scan, strong = scan_signals(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(strong, training, compute, progress, seed)
@@ -89,7 +90,7 @@ def fit(
     rates, edges = rate_grid(model, int(checkpoint.architecture["settings"]["rates"]))
     x = part.inputs()
     q = build(checkpoint).probabilities(x)
-    mean, sd = moments(part, q, rates)
+    mean, sd = moments(part, q, rates, tissue_of(checkpoint))
     found = Posterior(mean, sd, _quantiles(mean, sd, q, edges, model.bounds), np.full(rows.size, np.nan))
     outside, by_snr = checkpoint.region.outside(part, x, mean)
     extra = {"prior": checkpoint.prior, "weights": checkpoint, "converged": True, "rates": rates}
