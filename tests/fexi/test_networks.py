@@ -135,14 +135,17 @@ def test_physics_is_at_the_floor_and_covers(fits):
 
 
 def test_physics_on_two_tissues_learns_their_distribution():
-    """Rates learned beside a uniform sigma were 4 to 5 1/s too high, under a flat prior 7."""
+    """Rates learned beside a uniform sigma were 4 to 5 1/s too high, under a flat prior 7.
+
+    Five scans: mean error 0.29 +- 0.12 1/s, RMSE 1.09 +- 0.05 times that of the oracle; limits are four SD above.
+    """
     data = draw_two_tissues(1500, snr=50.0, seed=2)
     oracle = true_posterior(data, data.signals).mean
     rmse = np.sqrt(np.square(oracle - data.truth).mean(axis=0))
     found = get_estimator("physics")(AxrModel(), PROTOCOL, data.signals, **KNOWN, training=PhysicsSettings(rounds=30))
     error = found.theta() - data.truth
-    assert abs(error[:, 2].mean()) < 0.5
-    assert np.all(np.sqrt(np.square(error).mean(axis=0)) < 1.15 * rmse)
+    assert abs(error[:, 2].mean()) < 0.8
+    assert np.all(np.sqrt(np.square(error).mean(axis=0)) < 1.28 * rmse)
     low, high = found.interval["axr_per_s"]
     assert abs(np.mean((low < data.truth[:, 2]) & (data.truth[:, 2] < high)) - 0.95) < 0.05
 
