@@ -21,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress messages.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help="Of a training: float32, or bf16 (mixed, on a GPU only).")]
 Threads = Annotated[int, typer.Option("--threads", help="Processor threads; 0 takes what the machine has.", min=0)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results that are in --out already.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the input, print what would run, and stop.")]
