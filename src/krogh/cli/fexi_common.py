@@ -128,7 +128,7 @@ def training_device(name: str, precision: str) -> Compute:
 
     from krogh.fexi.learned.practice import Compute
 
-    options.check_device(name, cuda=True)
+    options.check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device", got="cuda", expected="cpu", hint="torch sees no GPU here; use --device cpu")
     found = Compute("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu", precision)

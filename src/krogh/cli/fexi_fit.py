@@ -157,7 +157,7 @@ def _training(estimator: str, device: str, precision: str, weights: Path | None)
 
     if estimator in NETWORKS and weights is None:
         return {"compute": training_device(device, precision)}
-    options.check_device(device, cuda=True)
+    options.check_device(device)
     for name, given in (("--device", device == "cuda"), ("--precision", precision != "float32")):
         if given:
             got = f"--estimator {estimator}" + ("" if weights is None else " --weights")
