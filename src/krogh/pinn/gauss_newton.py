@@ -2,7 +2,7 @@
 
 Variable projection: with output weights beta(theta) that solve the rows for every theta, one step solves ::
 
-    min || A(theta) beta + (dA/dtheta beta_old) dtheta - f ||^2 + mu^2 || D dtheta ||^2        over beta and dtheta,
+    min || A epsilon + (dA/dtheta beta) delta - (f - A beta) ||^2 + mu^2 || D delta ||^2 + rho^2 || D epsilon ||^2
 
 with D the root mean square of each column. The tangents are columns like any others, so the step goes through the same QR per
 layer, the same faces and the same linearised laws as the output weights do (Golub & Pereyra 1973, doi:10.1137/0710036; the step
@@ -21,6 +21,10 @@ from krogh.pinn.faces import face_residual, face_rows
 from krogh.pinn.window import Window
 
 __all__ = ["networks_of", "squares", "stepped", "with_networks"]
+
+
+#: Holds back the change of output weights in a step: what they would cancel at the points they would not between them.
+_RIDGE = 1e-5
 
 
 def networks_of(columns: Columns) -> list[Deep]:
@@ -56,8 +60,11 @@ def stepped(window: Window, s: int, damping: float) -> Window:
     probe.look()
     probe.triangle = window.triangle.of_steps
     for i, r in enumerate(window.rows[s]):
-        probe.put(s, i, _with_tangents(r.columns, window.coefficients[s][i], damping))
-    probe.linear_step(s)
+        weights = window.coefficients[s][i]
+        columns = _with_tangents(r.columns, weights, damping)
+        probe.put(s, i, columns)
+        probe.coefficients[s][i] = _placed(columns, r.columns, weights)
+    probe.linear_step(s, correct=True)
     for i, r in enumerate(probe.rows[s]):
         found, networks, output = probe.coefficients[s][i], [], []
         parts = r.columns.parts
@@ -72,10 +79,20 @@ def stepped(window: Window, s: int, damping: float) -> Window:
     return after
 
 
+def _placed(columns: Columns, old: Columns, weights: np.ndarray) -> np.ndarray:
+    """Return the output weights among the columns with tangents, no step yet."""
+    out = np.zeros(columns.size)
+    for new, at in zip(columns.parts, old.parts, strict=True):
+        out[new.start : new.start + at.stop - at.start] = weights[at]
+    return out
+
+
 def _with_tangents(columns: Columns, coefficients: np.ndarray, damping: float) -> Columns:
     """Return the columns with the tangents of all networks beside their outputs, held back by `damping`."""
     networks = networks_of(columns)
     tangents = [Tangent(n, coefficients[at]) for n, at in zip(networks, columns.parts, strict=False)]
     ridge = [part for n in networks for part in (np.full(n.count, columns.ridge), np.full(n.hidden, damping))]
     ridge.append(np.full(len(columns.kernels.orders), columns.ridge))
-    return replace(columns, u=tangents[0], q=tangents[1], pools=tuple(tangents[2:]), ridge=np.concatenate(ridge))
+    return replace(
+        columns, u=tangents[0], q=tangents[1], pools=tuple(tangents[2:]), ridge=np.maximum(np.concatenate(ridge), _RIDGE)
+    )

@@ -25,6 +25,8 @@ Start = Callable[[int, int, np.ndarray], np.ndarray]
 _NEWTON, _SWEEPS = 40, 60
 #: Newton's method squares the error: the step after this one would be at round-off.
 _SETTLED = 3e-5
+#: Least mean square of a column over the largest, for a correction.
+_LEAST = 1e-10
 
 
 #: The columns of u and q at one face, each (time, column).
@@ -61,6 +63,15 @@ def _linked(face: FaceRow, scales: list[np.ndarray], traces: list[tuple[Trace, T
         parts = [w[:, None] * traces[at][side][k] for k, w in weights]
         both.append(sum(parts[1:], parts[0]) * scales[at] if parts else None)
     return Link(both[0], both[1], face.target)
+
+
+def _less(link: Link, layer: int, held: list[np.ndarray], scales: list[np.ndarray]) -> Link:
+    """Return the rows with what the weights `held` give already taken off their sums."""
+    target = link.target
+    for columns, at in ((link.before, layer - 1), (link.behind, layer)):
+        if columns is not None:
+            target = target - columns @ (held[at] / scales[at])
+    return Link(link.before, link.behind, target)
 
 
 @dataclass
@@ -234,13 +245,16 @@ class Window:
         self.converged = self.converged and change < 1e-7
         return first
 
-    def _layer(self, s: int, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _layer(self, s: int, i: int, less: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return R and the reduced right-hand side of one layer, and the scale of its columns."""
         r = self.rows[s][i]
         key = (s, i)
         if key not in self._reduced or r.laws:
             b, f = r.matrix(self._values[i], self.begin[s][i])
-            scale = 1.0 / np.sqrt((b * b).mean(0) + 1e-300)
+            f = f if less is None else f - b @ less
+            size = (b * b).mean(0)
+            # heat kernels solve the rows inside exactly: their columns are nothing but round-off, or zero
+            scale = 1.0 / np.sqrt(size + (1e-300 if less is None else _LEAST * size.max()))
             tall = np.zeros((b.shape[0] + scale.size, scale.size + 1))
             tall[: b.shape[0], :-1], tall[: b.shape[0], -1] = b * scale, f
             np.fill_diagonal(tall[b.shape[0] :], r.columns.ridge)
@@ -249,18 +263,23 @@ class Window:
         whole, scale = self._reduced[key]
         return whole[:, :-1], whole[:, -1], scale
 
-    def linear_step(self, s: int) -> None:
-        """Solve the rows of one species once, linearised at what was last looked at."""
+    def linear_step(self, s: int, *, correct: bool = False) -> None:
+        """Solve the rows of one species once, linearised at what was last looked at; for a correction only, if `correct`.
+
+        A correction loses less to round-off, and a ridge holds back the change alone.
+        """
+        held = [c if correct else 0.0 * c for c in self.coefficients[s]]
         level = self.level[s]
-        reduced = [self._layer(s, i) for i in range(len(self.slab.sheets))]
+        reduced = [self._layer(s, i, c if correct else None) for i, c in enumerate(held)]
         scales = [r[2] for r in reduced]
         since = self.t + self.clock.offset_s
         links: list[list[Link]] = [[] for _ in range(len(reduced) + 1)]
         for face in face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s]):
-            links[face.layer].append(_linked(face, scales, self.traces[s]))
+            link = _linked(face, scales, self.traces[s])
+            links[face.layer].append(_less(link, face.layer, held, scales) if correct else link)
         layers = [(top / x, right / x) for (top, right, _), x in zip(reduced, level, strict=True)]
         for i, (found, scale) in enumerate(zip(solve_chain(layers, links, self.triangle), scales, strict=True)):
-            self.coefficients[s][i] = found * scale
+            self.coefficients[s][i] = held[i] + found * scale
 
     # -- use -----------------------------------------------------------------------------------------------------------------
 

@@ -117,8 +117,11 @@ class _Trainer:
 
 
 def _judge(window: Window, step: int) -> float:
-    """Return the certificate on its own points and on others; infinite where the output weights were not found."""
-    return max(certificate(window), certificate(window, seed=1000 + step)) if window.converged else math.inf
+    """Return the larger of two certificates, infinite where the output weights were not found.
+
+    Their points change with the step and are none of those that the window is judged by in the end.
+    """
+    return max(certificate(window, seed=k + step) for k in (1000, 2000)) if window.converged else math.inf
 
 
 def _lower(window: Window, s: int, damping: float) -> tuple[Window, float, float]:
