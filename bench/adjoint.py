@@ -14,7 +14,7 @@ from krogh.transport.block.problem import solve_block
 from krogh.transport.cylinder import Capillary
 from krogh.transport.problem import Problem, solve
 
-_SETS = {"slab": 20, "pair": 8, "cylinder": 10, "block": 6, "block_pair": 2, "network": 4}
+_SETS = {"slab": 20, "pair": 8, "cylinder": 10, "block": 6, "block_pair": 2, "uneven": 4, "uneven_pair": 2, "network": 4}
 
 
 def _agreement() -> None:
@@ -35,10 +35,12 @@ def _cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _cost(name: str, build: Callable[[np.ndarray], object], plain: Callable[[object], object], memory: dict[str, float]) -> None:
+def _cost(
+    name: str, build: Callable[[np.ndarray], object], plain: Callable[[object], object], memory: dict[str, float | None]
+) -> None:
     theta = cases.TYPICAL
 
-    def both(memory_bytes: float) -> None:
+    def both(memory_bytes: float | None) -> None:
         free = torch.tensor(theta, requires_grad=True)
         differentiable_run(build, free, memory_bytes=memory_bytes).kp_uu().backward()  # type: ignore[arg-type]
 
@@ -64,9 +66,10 @@ def run() -> None:
 
     _cost("slab, 75 cells, 24 h", slab, solve, {"all stages kept": 1e9})
     _cost("cylinder, 32 x 32 cells, 24 h", cylinder, solve, {"all stages kept": 1e9, "checkpoints": 60 * 8 * 1500.0})
-    for n in (24, 40):
+    for n in (24, 40, 64):
         few = 60.0 * 8 * 2 * n**3  # a budget of about sixty states
-        _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"all stages kept": 4e9, "checkpoints": few})
+        _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"half of the free memory": None, "checkpoints": few})
+    _cost("block, 20^3 cells, each its own tissue, 24 h", cases.uneven_day_block(20), solve_block, {"all stages kept": None})
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ import numpy as np
 from krogh.errors import ConvergenceError, InputError
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
+from krogh.pinn.keep import Keep
 from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
+from krogh.pinn.stage import Stage
 from krogh.pinn.threads import one_thread
+from krogh.pinn.triangle import triangle_on
 from krogh.transport.problem import Problem
 
 __all__ = ["solve"]
@@ -27,6 +30,10 @@ def solve(
     seed: int = 0,
     strict: bool = True,
     progress: Callable[[float], None] | None = None,
+    tell: Callable[[Stage], None] | None = None,
+    keep: Keep | None = None,
+    device: str = "cpu",
+    precision: str = "float64",
 ) -> PinnSolution:
     """Solve a slab or a Krogh cylinder by networks.
 
@@ -35,7 +42,8 @@ def solve(
     problem : Problem
         The same that the finite volumes take; a slab or a Krogh cylinder.
     method : str
-        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq``, or ``classic`` as a baseline.
+        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq`` (hidden weights frozen), ``trained`` (by
+        Levenberg-Marquardt), or ``classic`` as a baseline.
     tol : float
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
         1e-9..1e-1.
@@ -45,11 +53,21 @@ def solve(
         Refuse to return a solution that did not reach `tol`.
     progress : callable, optional
         Called with the share of the run that is done.
+    tell : callable, optional
+        Called with the :class:`krogh.pinn.stage.Stage` of a training: step, loss, certificate.
+    keep : Keep, optional
+        Where the state of the run is stored as it goes; what is there already is taken up.
+    device : str
+        ``cpu``, or ``cuda`` for the least squares of a slab.
+    precision : str
+        ``float64``, or ``mixed``: the steps of ``trained`` in single precision, all that is solved for in double.
 
     Raises
     ------
     InputError
         For a batch, or a setting out of range.
+    UsageError
+        For a device or precision that is not there.
     ConvergenceError
         If the certificate stays above `tol` (with `strict`); the message has its number.
     """
@@ -59,6 +77,7 @@ def solve(
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):
         raise InputError("duration", got=f"{problem.t_end_s} s", expected="a finite time > 0 s")
+    triangle = triangle_on(device, precision)
     vessel = problem.capillary
     if vessel is not None and method != "lsq":
         raise InputError(
@@ -73,7 +92,7 @@ def solve(
         return np.array([source.free(float(x), left=left)[0] for x in t]).T
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
-    task = Task(slab, blood, events, tol, seed, progress)
+    task = Task(slab, blood, events, tol, seed, progress, tell, keep, triangle)
     found: PinnSolution
     with one_thread():
         if vessel is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from krogh import pinn
 from krogh.errors import InputError
+from krogh.pinn.stage import Stage
 from krogh.runs.simulate import Case
 from krogh.transport.problem import Problem, Solution, solve
 
@@ -75,6 +76,7 @@ def compare_solvers(
     rtol: float = 1e-6,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
+    tell: Callable[[Stage], None] | None = None,
 ) -> Comparison:
     """Return both answers to one problem.
 
@@ -98,7 +100,7 @@ def compare_solvers(
     problem = case.problem
     if not isinstance(problem, Problem):
         raise InputError("geometry", got=type(problem).__name__, expected="a slab or a cylinder")
-    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress)
+    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress, tell=tell)
     middle = time.process_time()
     volumes = solve(problem, rtol=rtol)
     spent = (time.process_time() - middle, middle - clock)
