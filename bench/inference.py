@@ -11,6 +11,7 @@ from tests.inference.test_layer import SATURATED
 
 from krogh.inference.calibrate import calibrate
 from krogh.inference.fit import fit
+from krogh.inference.joint import joint_fit
 from krogh.inference.posterior import sample
 from krogh.inference.profile import profile
 
@@ -19,7 +20,8 @@ _STUDIES = (
     ("P, Vmax, Km", 3, SATURATED, 0.0, 400),
     ("P, Vmax, some below the limit", 2, TRUTH, 0.24, 400),
 )
-_ALONE = 20
+_ALONE, _JOINT = 20, 120
+_WEIGHTS = (100.0, 1.0, 0.01, 1e-4, 1e-6)
 
 
 def run() -> None:
@@ -36,6 +38,7 @@ def run() -> None:
         print(f"{name}: {draws} draws, {int((~found.converged).sum())} did not converge, {cpu:.2f} s each in batches of 20 "
               f"(fit and profile at the truth), {100 * np.mean(value < lloq):.0f} % below the limit")  # fmt: skip
     _solvers()
+    _joint()
 
 
 def _solvers() -> None:
@@ -64,6 +67,31 @@ def _solvers() -> None:
     sampled = sample(target, volumes, lines)
     print(f"inference  profiles {ends:.2f} s; posterior {time.process_time() - clock:.1f} s (goal 10 s), surrogate within "
           f"{sampled.surrogate_error:.0e} in log posterior, {sampled.effective:.0f} independent samples")  # fmt: skip
+
+
+def _joint() -> None:
+    """Print how far the usual joint loss lies from the truth and from the fit that solves the equations, on the same data."""
+    nets = networks(2, tol=1e-3)
+    truth = np.log(TRUTH[:2])
+    clean, rng = by_volumes(TRUTH[None], cells=128)[0], np.random.default_rng(1)
+    found, joint = np.zeros((_JOINT, 2)), {w: np.zeros((_JOINT, 2)) for w in _WEIGHTS}
+    sd, spent = np.zeros((_JOINT, 2)), time.process_time()
+    nets.train(TRUTH[:2])
+    for k in range(_JOINT):
+        value = clean * (1 + 0.05 * rng.standard_normal(TIMES.size))
+        target = replace(layer_target(value, 2, cv=0.05), predict=nets.predict, slopes=nets.slopes)
+        solved = fit(target, truth, scan=0)
+        found[k], sd[k] = solved.x, solved.sd
+        for weight in _WEIGHTS:
+            joint[weight][k] = joint_fit(nets, target, solved.x, weight=weight).x
+    rows = {"equations solved": found, **{f"joint loss, weight {w:g}": x for w, x in joint.items()}}
+    for name, x in rows.items():
+        z = (x - truth) / sd
+        held, apart = 100 * np.mean(np.abs(z) < 1.96, axis=0), np.sqrt((((x - found) / sd) ** 2).mean(0))
+        print(f"inference  {name}, {_JOINT} draws: bias P {z[:, 0].mean():+.2f}, Vmax {z[:, 1].mean():+.2f} SD; scatter "
+              f"{z[:, 0].std():.2f}, {z[:, 1].std():.2f} SD; estimate -+ 1.96 SD holds "
+              f"{held[0]:.1f}, {held[1]:.1f} %; from the solved fit {apart[0]:.2g}, {apart[1]:.2g} SD")  # fmt: skip
+    print(f"inference  joint study: {time.process_time() - spent:.0f} CPU s")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ def infer(
     plasma: tuple[Any, Any] | None = None,
     compound_objects: Mapping[str, Any] | None = None,
     posterior: bool = True,
+    joint: float | None = None,
     level: float = 0.95,
     seed: int = 0,
     **settings: Any,
@@ -116,7 +117,7 @@ def infer(
         A measured plasma curve in place of a dose.
     compound_objects : mapping of str to Compound, optional
         Own compounds; they go before the library's.
-    posterior, level, seed
+    posterior, joint, level, seed
         See :func:`krogh.runs.infer.infer`.
     **settings
         Any field of :class:`krogh.runs.config.SimulateConfig`: ``species="rat"``, ``dose="4 mg/kg iv"`` ...
@@ -152,5 +153,5 @@ def infer(
         data = read_observations(paths, mass.value if mass else None, cv=cv)
     experiments = {name: experiment(name) for name in dict.fromkeys(data.dataset)}
     return InferenceResult(
-        run(experiments, data, free, priors=priors, bounds=bounds, posterior=posterior, level=level, seed=seed)
+        run(experiments, data, free, priors=priors, bounds=bounds, posterior=posterior, joint=joint, level=level, seed=seed)
     )  # fmt: skip

@@ -46,6 +46,9 @@ def infer(
     cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 40]")] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
     tol: Annotated[float | None, typer.Option(help="Certificate of the networks (pinn).  [default: 1e-4]")] = None,
+    joint: Annotated[
+        float | None, typer.Option(help="Also the usual joint loss of data and equations, biased: this weight, e.g. 1.")
+    ] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
     posterior: Annotated[bool, typer.Option("--posterior/--no-posterior", help="Sample the posterior (extra infer).")] = True,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the pictures.")] = True,
@@ -71,8 +74,10 @@ def infer(
     if unheld not in ("refuse", "fix"):
         raise UsageError("--unheld", got=repr(unheld), expected="refuse or fix")
     given = {"compounds": [compound], "species": species, "dose": dose, "solver": solver, "cells": cells, "rtol": rtol,
-             "tol": tol,              "seed": seed or None}  # fmt: skip
+             "tol": tol, "seed": seed or None}  # fmt: skip
     settings = read_settings(data, given, set_ or [], config, plasma, compound_file or [], cv)
+    if joint is not None and not 0 < joint <= 1e6:
+        raise UsageError("--joint", got=f"{joint:g}", expected="a weight above 0, at most 1e6", hint="1 is the textbook loss")
     priors, limits = settings.priors(prior or [], free), settings.bounds(bounds or [], free)
     names = [n for n in free.split(",") if n.strip()]
     if dry_run:
@@ -83,7 +88,7 @@ def infer(
     with options.progress([compound], quiet=quiet or json_) as show:
         result = run(
             settings.experiments, settings.data, names, priors=priors, bounds=limits,
-            unheld="fix" if unheld == "fix" else "report", level=level, posterior=posterior, seed=seed,
+            unheld="fix" if unheld == "fix" else "report", level=level, posterior=posterior, joint=joint, seed=seed,
             progress=lambda share: show(compound, share),
         )  # fmt: skip
     record = {

@@ -15,13 +15,16 @@ from krogh.errors import InputError
 from krogh.inference.experiment import MATRICES, Experiment, Job, jobs_of, with_values
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
-from krogh.pinn.repeat import Again, Repeat
+from krogh.pinn.frozen import same
+from krogh.pinn.physics import slab_of
+from krogh.pinn.repeat import Again, Repeat, repeatable, serves
 from krogh.transport.problem import Problem, Solution
 
 __all__ = ["Networks", "Rerun", "networks_of"]
 
 #: Difference of a log-parameter by which the rows of the faces are differentiated: they are smooth, nothing is solved for it.
 _STEP = 1e-4
+_INSIDE = 1e-3
 
 
 class Rerun:
@@ -76,20 +79,38 @@ class Rerun:
         assert self.repeat is not None
         return self.repeat.fits(self.problem_of(theta))
 
+    def repeats(self, theta: np.ndarray) -> bool:
+        """Tell whether networks that are trained at parameters (P,) would serve for others; trains nothing."""
+        at = self.problem_of(theta)
+        moved = [self.problem_of(theta * np.exp(0.01 * e)) for e in np.eye(theta.size)]
+        return self.linear and repeatable(at) and all(serves(at, m) for m in moved)
+
+    def _same_layers(self, a: np.ndarray, b: np.ndarray) -> bool:
+        return same(*(slab_of(self.problem_of(x).barrier).sheets for x in (a, b)))
+
     def __call__(self, theta: np.ndarray) -> np.ndarray:
         """Return the predictions (R, N) at parameters (R, P)."""
         return np.array([self._again(row)[0] if self.ready(row) else self._afresh(row) for row in theta])
 
     def slopes(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the predictions (N,) at parameters (P,) with their derivatives by the logarithms (N, P); None if not `ready`."""
-        shifts = np.exp(_STEP * np.eye(theta.size))
-        pairs = [(theta * shift, theta / shift) for shift in shifts]
+        pairs = [(theta * shift, theta / shift) for shift in np.exp(_STEP * np.eye(theta.size))]
         if not all(self.ready(x) for x in (theta, *(x for pair in pairs for x in pair))):
             return None
-        m, again = self._again(theta, pairs)
-        by = np.sum([part @ w for part, w in zip(self.table, again.slopes, strict=True)], axis=0)
-        if self.of_blood:
-            by = by + np.array([self._silent(up) - self._silent(down) for up, down in pairs]).T / (2 * _STEP)
+        inside = [not self._same_layers(theta, up) for up, _ in pairs]
+        m, again = self._again(theta, [pair for pair, i in zip(pairs, inside, strict=True) if not i])
+        exact = iter(
+            np.sum([part @ w for part, w in zip(self.table, again.slopes, strict=True)], axis=0).T if again.slopes else ()
+        )
+        by = np.zeros((m.size, theta.size))
+        for k, (up, down) in enumerate(pairs):
+            if inside[k]:  # the rows inside change as well: differences of kept networks, which are smooth
+                move = np.exp(_INSIDE * np.eye(theta.size)[k])
+                by[:, k] = (self._again(theta * move)[0] - self._again(theta / move)[0]) / (2 * _INSIDE)
+                continue
+            by[:, k] = next(exact)
+            if self.of_blood:
+                by[:, k] += (self.silent(up) - self.silent(down)) / (2 * _STEP)
         return m, by
 
     def certificate(self, theta: np.ndarray) -> float:
@@ -103,9 +124,10 @@ class Rerun:
         rates = [(self.problem_of(up), self.problem_of(down), 2 * _STEP) for up, down in pairs]
         again = self.repeat.solve(self.problem_of(theta), rates)
         m = np.sum([part @ w for part, w in zip(self.table, again.weights, strict=True)], axis=0)
-        return (m + self._silent(theta) if self.of_blood else m), again
+        return (m + self.silent(theta) if self.of_blood else m), again
 
-    def _silent(self, theta: np.ndarray) -> np.ndarray:
+    def silent(self, theta: np.ndarray) -> np.ndarray:
+        """Return what is read of the blood alone at parameters (P,), shape (N,)."""
         assert self.repeat is not None
         return self.read(self.repeat.silent(self.problem_of(theta)), theta)[:, 0]
 

@@ -14,6 +14,7 @@ from krogh.runs.infer_tables import (
     combination_rows,
     correlation_rows,
     estimate_rows,
+    joint_rows,
     posterior_rows,
     profile_rows,
     residual_rows,
@@ -32,6 +33,7 @@ def inference_record(result: Inference) -> dict[str, Any]:
         "dof": result.fit.dof, "p_value": result.fit.p_value, "values": len(result.data.t_s),
         "below_limit": int(result.data.censored.sum()), "notes": list(result.notes),
         "posterior": posterior_rows(result), "next_times": suggestion_rows(result), "sampling": _sampling(result),
+        "joint": joint_rows(result),
     }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def write_inference(result: Inference, folder: Path) -> list[Path]:
     tables = {
         "parameters": rows, "identifiability": verdicts, "residuals": residual_rows(result), "profiles": profile_rows(result),
         "curves": band_rows(result), "next_times": suggestion_rows(result), "posterior": posterior_rows(result),
-        "samples": sample_rows(result),
+        "samples": sample_rows(result), "joint": joint_rows(result),
     }  # fmt: skip
     paths = [_write(folder / f"{name}.csv", table) for name, table in tables.items() if table]
     record = folder / "inference.json"

@@ -10,16 +10,19 @@ ask for 0 and never change are in the factor too.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from krogh.pinn.faces import FaceRow, Sides, face_rows
 from krogh.pinn.physics import Slab
-from krogh.pinn.rows import START
+from krogh.pinn.rows import START, LayerRows
 from krogh.pinn.window import Window, place_face
 
-__all__ = ["FrozenWindow", "append"]
+__all__ = ["FrozenWindow", "append", "reduced", "same"]
 
 _NEWTON, _SETTLED = 40, 3e-5
 _RIDGE = 1e-13
@@ -38,26 +41,45 @@ class FrozenWindow:
         Weights over scaled weights.
     """
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, before: FrozenWindow | None = None) -> None:
         self.window = window
         rows = window.rows[0]
-        parts = [
-            _reduced(r.base, r.x0.size * (1 + r.pools), float(level)) for r, level in zip(rows, window.level[0], strict=True)
-        ]
+        old = list(zip(before.window.rows[0], before.parts, strict=True)) if before else [(None, None)] * len(rows)
+        self.parts: list[tuple[np.ndarray, ...]] = []
+        for r, level, (held, part) in zip(rows, window.level[0], old, strict=True):
+            again = reduced(r, float(level), part[3] if part else None) if part is None or r is not held else part
+            self.parts.append(again)
         self.ends = np.cumsum([0, *[r.columns.size for r in rows]])
         starts = np.cumsum([0, *[r.x0.size * (1 + r.pools) for r in rows]])
         n, k = int(self.ends[-1]), int(starts[-1])
         self.factor, self.lift, self.rest = np.zeros((n, n)), np.zeros((n, k)), np.zeros((k, k))
-        for i, (top, lift, rest, _) in enumerate(parts):
+        for i, (top, lift, rest, _) in enumerate(p[:4] for p in self.parts):
             at, of = slice(self.ends[i], self.ends[i + 1]), slice(starts[i], starts[i + 1])
             self.factor[at, at], self.lift[at, of], self.rest[of, of] = top, lift, rest
-        self.scale = np.concatenate([p[3] for p in parts])
+        self.scale = np.concatenate([p[3] for p in self.parts])
         self.since = window.t + window.clock.offset_s
         self.sides = window.sides()
         self.at_start: np.ndarray | None = None  # (K, n of the window before)
         self.folded: dict[int, FaceRow] = {}
         self.core, self.core_lift = self.factor, self.lift
         self._fold(self.rows_of(window.slab, window.blood, self.sides))
+
+    def rebuilt(self, slab: Slab) -> FrozenWindow:
+        """Return the same networks for a slab whose layers differ: what did not change is kept."""
+        out = FrozenWindow(self.of(slab), self)
+        out.at_start = self.at_start
+        return out
+
+    def of(self, slab: Slab) -> Window:
+        """Return the window with the rows of another slab, its points and networks as they are."""
+        window, out = copy.copy(self.window), []
+        for i, (old, sheet) in enumerate(zip(window.rows[0], slab.sheets, strict=True)):
+            level = float(window.level[0, i])
+            out.append(
+                old if same(old.sheet, sheet) else LayerRows(sheet, 0, old.columns, window.slowest[0], level, old.x, old.t)
+            )
+        window.slab, window.rows = slab, [out]
+        return window
 
     def rows_of(self, slab: Slab, blood: np.ndarray, sides: Sides) -> list[FaceRow]:
         """Return the rows of all faces; they are weighted as those of the first problem were."""
@@ -84,7 +106,7 @@ class FrozenWindow:
 
     def open_rows(self, rows: Sequence[FaceRow]) -> list[FaceRow]:
         """Return the rows that are not in the factor; one that is there and has changed is taken out for good."""
-        changed = {k for k, old in self.folded.items() if not _same(old, rows[k])}
+        changed = {k for k, old in self.folded.items() if not same(old, rows[k])}
         if changed:
             left = set(self.folded) - changed
             self._fold([self.folded.get(k, row) for k, row in enumerate(rows)], lambda k: k in left)
@@ -134,18 +156,30 @@ class FrozenWindow:
         return np.asarray(a @ (weights / self.scale) - f)
 
 
-def _reduced(base: np.ndarray, starts: int, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return factor, lift and rest of one layer over its `level`, and the scale of its columns."""
+def reduced(
+    rows: LayerRows, level: float, scale: np.ndarray | None = None, more: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
+    """Return factor, lift and rest of one layer over its `level`, and the scale of its columns, found or given.
+
+    With `more` columns (row, P), also what QR makes of them, (n + K + P, P).
+    """
     import torch
 
-    n = base.shape[1]
-    scale = 1.0 / np.sqrt((base * base).mean(0) + 1e-300)
-    tall = np.zeros((base.shape[0] + n, n + starts))
+    base, starts = rows.base, rows.x0.size * (1 + rows.pools)
+    n, p = base.shape[1], 0 if more is None else more.shape[1]
+    scale = 1.0 / np.sqrt((base * base).mean(0) + 1e-300) if scale is None else scale
+    tall = np.zeros((base.shape[0] + n, n + starts + p))
     tall[: base.shape[0], :n] = base * scale
     np.fill_diagonal(tall[base.shape[0] :, :n], _RIDGE)
-    np.fill_diagonal(tall[base.shape[0] - starts : base.shape[0], n:], START)  # the last rows of a layer are those of its start
-    whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy()
-    return whole[:n, :n] / level, whole[:n, n:] / level, whole[n : n + starts, n:] / level, scale
+    np.fill_diagonal(
+        tall[base.shape[0] - starts : base.shape[0], n : n + starts], START
+    )  # the last rows of a layer are those of its start
+    if more is not None:
+        tall[: base.shape[0], n + starts :] = more
+    whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy() / level
+    lift = slice(n, n + starts)
+    out = whole[:n, :n], whole[:n, lift], whole[lift, lift], scale
+    return out if more is None else (*out, whole[:, n + starts :])
 
 
 def append(r: np.ndarray, right: np.ndarray, a: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +193,12 @@ def append(r: np.ndarray, right: np.ndarray, a: np.ndarray, f: np.ndarray) -> tu
     return np.triu(whole[:n, :n]), whole[:n, n:]
 
 
-def _same(a: FaceRow, b: FaceRow) -> bool:
-    pairs = [(getattr(a, k), getattr(b, k)) for k in ("far_u", "far_q", "near_u", "near_q", "target")]
-    return all((x is None and y is None) or (x is not None and y is not None and np.array_equal(x, y)) for x, y in pairs)
+def same(a: Any, b: Any) -> bool:
+    """Tell whether two values, dataclasses field by field, hold the same numbers."""
+    if type(a) is not type(b):
+        return False
+    if dataclasses.is_dataclass(a):
+        return all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(np.array_equal(a, b))

@@ -9,7 +9,6 @@ A layer asks the same of its networks whatever its faces do, so the factor of al
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +17,17 @@ import numpy as np
 
 from krogh.errors import InputError
 from krogh.pinn.certificate import certificate
-from krogh.pinn.frozen import FrozenWindow
+from krogh.pinn.frozen import FrozenWindow, same
 from krogh.pinn.march import Trained
-from krogh.pinn.physics import Slab, slab_of
+from krogh.pinn.physics import Sheet, Slab, slab_of
 from krogh.pinn.sampling import states
 from krogh.pinn.solution import PinnSolution
 from krogh.pinn.solve import solve
 from krogh.pinn.threads import one_thread
+from krogh.pinn.window import entered
 from krogh.transport.problem import Problem
 
-__all__ = ["Again", "Rates", "Repeat"]
+__all__ = ["Again", "Rates", "Repeat", "repeatable", "serves"]
 
 #: For every parameter: the problem with more and with less of it, and the difference of the parameter between the two.
 Rates = Sequence[tuple[Problem, Problem, float]]
@@ -35,10 +35,11 @@ Rates = Sequence[tuple[Problem, Problem, float]]
 
 @dataclass(frozen=True)
 class Again:
-    """Hold one more solution: its problem, the weights of every window (n,), and their derivatives by P parameters (n, P)."""
+    """Hold one more solution: its problem, windows, the weights of each (n,), and their derivatives by P parameters (n, P)."""
 
     problem: Problem
     slab: Slab
+    windows: tuple[FrozenWindow, ...]
     weights: tuple[np.ndarray, ...]
     slopes: tuple[np.ndarray, ...]
 
@@ -65,7 +66,7 @@ class Repeat:
         self.tol = tol
         self.first = solve(problem, tol=tol, seed=seed)
         slab = self.first.slab
-        if slab.species != 1 or problem.capillary is not None or any(s.laws or any(p.laws for p in s.pools) for s in slab.sheets):
+        if not repeatable(problem):
             raise InputError(
                 "repeated solve", got="several species, a cylinder, or uptake that saturates inside a layer",
                 expected="one species in a slab, saturable at its faces only",
@@ -74,19 +75,29 @@ class Repeat:
             self.windows = [FrozenWindow(w.window) for w in self.first.windows]
         for before, after in zip(self.windows[:-1], self.windows[1:], strict=True):
             after.at_start = _hand_over(before, after)
+        self._built: list[tuple[Any, list[FrozenWindow]]] = [(slab.sheets, self.windows)]
         self._blood: list[tuple[Any, list[np.ndarray]]] = []
 
     def fits(self, problem: Problem) -> bool:
-        """Tell whether `problem` has the same layers and dosing times."""
-        same_time = problem.t_end_s == self.first.problem.t_end_s and np.array_equal(
-            problem.blood.events(problem.t_end_s), self.first.problem.blood.events(problem.t_end_s)
-        )
-        return same_time and problem.capillary is None and _same(slab_of(problem.barrier).sheets, self.first.slab.sheets)
+        """Tell whether the networks serve `problem`: its dosing times and layers are the same.
+
+        Diffusivity, losses and exchange may differ, and are assembled again, in layers that no blood enters.
+        """
+        return serves(self.first.problem, problem)
+
+    def windows_of(self, slab: Slab) -> list[FrozenWindow]:
+        """Return the windows for the layers of `slab`."""
+        for sheets, windows in self._built:
+            if same(sheets, slab.sheets):
+                return windows
+        windows = [w.rebuilt(slab) for w in self.windows]
+        self._built = [self._built[0], (slab.sheets, windows), *self._built[1:4]]
+        return windows
 
     def blood(self, problem: Problem) -> list[np.ndarray]:
         """Return the free concentration in blood at the face points of every window, (1, time) each."""
         for held, values in self._blood:
-            if _same(held, problem.blood):
+            if same(held, problem.blood):
                 return values
         values = []
         for w in self.windows:
@@ -104,26 +115,29 @@ class Repeat:
         InputError
             If the problem has other layers or dosing times.
         """
-        if not all(self.fits(p) for p in (problem, *(p for pair in rates for p in pair[:2]))):
+        if not self.fits(problem):
             raise InputError("repeated solve", got="other layers or dosing times", expected="those of the first problem")
+        if not all(same(slab_of(p.barrier).sheets, slab_of(problem.barrier).sheets) for pair in rates for p in pair[:2]):
+            raise InputError("slopes", got="a parameter of a layer", expected="parameters of membranes or blood")
         slab, blood = slab_of(problem.barrier), self.blood(problem)
         moved = [[(slab_of(p.barrier), self.blood(p)) for p in pair[:2]] for pair in rates]
         weights: list[np.ndarray] = []
         slopes: list[np.ndarray] = []
         with one_thread():
-            for k, w in enumerate(self.windows):
+            windows = self.windows_of(slab)
+            for k, w in enumerate(windows):
                 start = np.zeros(w.lift.shape[1]) if w.at_start is None else w.at_start @ weights[-1]
                 weights.append(w.solve(slab, blood[k], start))
                 if not rates:
                     continue
                 by = np.zeros((start.size, len(rates))) if w.at_start is None else w.at_start @ slopes[-1]
                 slopes.append(w.slopes(slab, blood[k], face_rates(w, k, weights[-1], moved, rates), by))
-        return Again(problem, slab, tuple(weights), tuple(slopes))
+        return Again(problem, slab, tuple(windows), tuple(weights), tuple(slopes))
 
     def solution(self, again: Again) -> PinnSolution:
         """Return the networks with these weights, as what any solver returns; its certificate is computed afresh."""
         out: list[Trained] = []
-        for k, (w, weights) in enumerate(zip(self.windows, again.weights, strict=True)):
+        for k, (w, weights) in enumerate(zip(again.windows, again.weights, strict=True)):
             window = copy.copy(w.window)
             window.slab, window.blood = again.slab, self.blood(again.problem)[k]
             clock = window.clock
@@ -207,20 +221,37 @@ def _hand_over(before: FrozenWindow, after: FrozenWindow) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def repeatable(problem: Problem) -> bool:
+    """Tell whether a problem can be the first: one species in a slab, and no saturable law inside a layer."""
+    slab = slab_of(problem.barrier)
+    return (
+        slab.species == 1 and problem.capillary is None and not any(s.laws or any(p.laws for p in s.pools) for s in slab.sheets)
+    )
+
+
+def serves(first: Problem, other: Problem) -> bool:
+    """Tell whether networks of the `first` problem can be those of the `other`; see :meth:`Repeat.fits`."""
+    if other.t_end_s != first.t_end_s or other.capillary is not None or other.barrier.batch != 1:
+        return False
+    if not np.array_equal(first.blood.events(first.t_end_s), other.blood.events(other.t_end_s)):
+        return False
+    slab, old = slab_of(other.barrier), slab_of(first.barrier)
+    return len(slab.sheets) == len(old.sheets) and all(
+        same(x, y) or (entered(old, i) is None and _alike(x, y))
+        for i, (x, y) in enumerate(zip(slab.sheets, old.sheets, strict=True))
+    )
+
+
+def _alike(a: Sheet, b: Sheet) -> bool:
+    """Tell whether two layers have the same size and storage, so that networks and what is read of them stay."""
+    fields = (a.thickness, a.spread, a.growth, a.capacity), (b.thickness, b.spread, b.growth, b.capacity)
+    pools = tuple((p.name, p.capacity) for p in a.pools), tuple((p.name, p.capacity) for p in b.pools)
+    return same(*fields) and same(*pools)
+
+
 def _blood_at(problem: Problem, begin: float, last: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda t: np.array([problem.blood.free(float(x), left=True)[0] for x in np.minimum(begin + t, last)]).T
 
 
 def _from(last: Any) -> Any:
     return lambda s, i, x: last.evaluate(s, i, x, np.full_like(x, last.clock.b_s))
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Tell whether two values, dataclasses field by field, hold the same numbers."""
-    if type(a) is not type(b):
-        return False
-    if dataclasses.is_dataclass(a):
-        return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return bool(np.array_equal(a, b))

@@ -15,6 +15,7 @@ from krogh.inference.design import Suggestion, next_times
 from krogh.inference.experiment import Experiment, Reader, predictor, without_products
 from krogh.inference.fit import Fit, fit
 from krogh.inference.identify import Identifiability, identify
+from krogh.inference.joint import Joint
 from krogh.inference.networks import networks_of
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject, find_parameter
@@ -22,7 +23,7 @@ from krogh.inference.posterior import Posterior, sample
 from krogh.inference.profile import Profile, profile
 from krogh.inference.target import Target
 from krogh.runs.config import SimulateConfig
-from krogh.runs.infer_networks import fit_by_networks
+from krogh.runs.infer_networks import check_joint_of, fit_by_networks, joint_of
 from krogh.runs.infer_notes import notes_of
 from krogh.runs.simulate import plan
 
@@ -56,6 +57,8 @@ class Inference:
         Of the intervals.
     notes : tuple of str
         What a reader should know.
+    joint : Joint or None
+        The minimum of the usual joint loss, where it was asked for: biased, for comparison.
     """
 
     compound: str
@@ -72,6 +75,7 @@ class Inference:
     next_times: tuple[Suggestion, ...]
     level: float
     notes: tuple[str, ...]
+    joint: Joint | None = None
 
     @property
     def estimate(self) -> np.ndarray:
@@ -184,6 +188,7 @@ def infer(
     unheld: Literal["report", "fix"] = "report",
     level: float = 0.95,
     posterior: bool = True,
+    joint: float | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Inference:
@@ -200,6 +205,8 @@ def infer(
         Of the intervals.
     posterior : bool
         Sample the posterior as well (extra ``infer``); a reason is noted where it cannot be.
+    joint : float, optional
+        Minimise the usual joint loss as well, with this weight of the data (see :mod:`krogh.inference.joint`).
     seed : int
         Of the scan of starting points, of the sampler and of the bands.
     progress : callable, optional
@@ -216,6 +223,8 @@ def infer(
     known = {"priors": dict(priors or {}), "bounds": dict(bounds or {})}
     while True:
         parameters, target, start = build_target(experiments, data, names, **known)
+        if joint is not None:
+            check_joint_of(experiments, parameters, target)
         found, lines = _fit_and_profile(target, start, level, seed, tell)
         judged = identify(target, found, lines)
         tell(0.8)
@@ -228,6 +237,8 @@ def infer(
     if any(e.solver == "pinn" for e in given.values()):
         found, said = fit_by_networks(networks_of(given, parameters, data), target, found, max(e.tol for e in given.values()))
         fixed.append(said)
+    usual, said = (None, "") if joint is None else joint_of(experiments, parameters, target, found, joint)
+    fixed += [said] if said else []
     samples, reason = _sample(target, found, lines, judged, seed) if posterior else (None, "")
     tell(0.9)
     draws = normal_draws(target, found, _DRAWS, seed=seed) if samples is None else samples.x[:_DRAWS]
@@ -237,7 +248,7 @@ def infer(
     subject = next(iter(experiments.values())).subject
     return Inference(
         subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, samples, draws, bands, further,
-        level, (*fixed, *([reason] if reason else []), *notes_of(found, judged, parameters, experiments)),
+        level, (*fixed, *([reason] if reason else []), *notes_of(found, judged, parameters, experiments)), usual,
     )  # fmt: skip
 
 

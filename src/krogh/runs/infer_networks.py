@@ -1,17 +1,22 @@
-"""Fit again by networks: a second opinion on what finite volumes found, from equations that share nothing with them."""
+"""Fit again by networks: a second opinion on what finite volumes found; and the usual joint loss, to see its bias."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from krogh.errors import ConvergenceError
+from krogh.errors import ConvergenceError, KroghError
+from krogh.inference.experiment import Experiment
 from krogh.inference.fit import Fit, fit
-from krogh.inference.networks import Networks
+from krogh.inference.joint import Joint, check_joint, joint_fit
+from krogh.inference.networks import Networks, networks_of
+from krogh.inference.parameters import Parameter
 from krogh.inference.target import Target
 
-__all__ = ["fit_by_networks"]
+__all__ = ["check_joint_of", "fit_by_networks", "joint_of"]
 
 _ROUNDS = 3
 _APART = 0.05
@@ -45,4 +50,26 @@ def fit_by_networks(networks: Networks, target: Target, volumes: Fit, tol: float
     return found, (
         f"estimates by networks; those of finite volumes are {apart:.1g} SD away{verdict}. Intervals, posterior and bands by "
         "finite volumes"
+    )
+
+
+def check_joint_of(experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], target: Target) -> None:
+    """Refuse what no joint fit can have, before anything is fitted; raises InputError."""
+    check_joint(networks_of(experiments, parameters, target.data), np.array([p.nominal for p in parameters]))
+
+
+def joint_of(
+    experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], target: Target, found: Fit, weight: float
+) -> tuple[Joint | None, str]:
+    """Return the joint fit from `found`, and a sentence that says how far it went from the fit that solves the equations."""
+    try:
+        joint = joint_fit(networks_of(experiments, parameters, target.data), target, found.x, weight=weight)
+    except KroghError as error:
+        return None, f"no joint fit: {error}"
+    moved: Any = ", ".join(
+        f"{p.name} {shift:+.2g} SD" for p, shift in zip(parameters, (joint.x - found.x) / found.sd, strict=True)
+    )
+    return joint, (
+        f"joint loss of data and equations (weight {weight:g}): {moved} from the fit that solves the equations. It is biased "
+        "(theory/inference.md) and shown for comparison; the table holds the fit that solves them"
     )

@@ -12,7 +12,7 @@ from krogh.runs.infer import Inference
 from krogh.units import DIMENSIONS
 
 __all__ = [
-    "band_rows", "combination_rows", "combination_text", "correlation_rows", "estimate_rows", "posterior_rows",
+    "band_rows", "combination_rows", "combination_text", "correlation_rows", "estimate_rows", "joint_rows", "posterior_rows",
     "profile_rows", "residual_rows",
     "sample_rows", "scale", "suggestion_rows",
 ]  # fmt: skip
@@ -114,6 +114,19 @@ def band_rows(result: Inference) -> Rows:
         }
         for b in result.bands
         for k, t in enumerate(b.t_s)
+    ]  # fmt: skip
+
+
+def joint_rows(result: Inference) -> Rows:
+    """Return the minimum of the joint loss beside the fit that solves the equations; empty where it was not asked for."""
+    if result.joint is None:
+        return []
+    j, sd = result.joint, result.fit.sd
+    return [
+        {"parameter": p.name, "unit": p.unit or "1", "joint_estimate_biased": float(np.exp(j.x[i])) / scale(p),
+         "estimate": float(result.estimate[i]) / scale(p), "shift_sd": float((j.x[i] - result.fit.x[i]) / sd[i]),
+         "weight_of_data": j.weight, "residual_of_equations": j.residual}
+        for i, p in enumerate(result.parameters)
     ]  # fmt: skip
 
 
