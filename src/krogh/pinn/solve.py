@@ -8,32 +8,35 @@ from collections.abc import Callable
 import numpy as np
 
 from krogh.errors import ConvergenceError, InputError
+from krogh.pinn.block import solve as block
+from krogh.pinn.block.solution import BlockNetworks
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
 from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
 from krogh.pinn.threads import one_thread
+from krogh.transport.block.problem import BlockProblem
 from krogh.transport.problem import Problem
 
 __all__ = ["solve"]
 
 
 def solve(
-    problem: Problem,
+    problem: AnyProblem,
     *,
     method: str = "lsq",
     tol: float = 1e-3,
     seed: int = 0,
     strict: bool = True,
     progress: Callable[[float], None] | None = None,
-) -> PinnSolution:
-    """Solve a slab or a Krogh cylinder by networks.
+) -> Any:
+    """Solve a slab, a Krogh cylinder or a block by networks.
 
     Parameters
     ----------
-    problem : Problem
-        The same that the finite volumes take; a slab or a Krogh cylinder.
+    problem : Problem or BlockProblem
+        The same that the finite volumes take.
     method : str
         How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq``, or ``classic`` as a baseline.
     tol : float
@@ -59,12 +62,11 @@ def solve(
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):
         raise InputError("duration", got=f"{problem.t_end_s} s", expected="a finite time > 0 s")
-    vessel = problem.capillary
-    if vessel is not None and method != "lsq":
-        raise InputError(
-            "method of the networks", got=f"{method}, a cylinder", expected="lsq", hint="the others know the slab only"
-        )
-    slab = slab_of(problem.barrier, vessel.radius_m if vessel else None)
+    vessel, is_block = problem.capillary, isinstance(problem, BlockProblem)
+    if method != "lsq" and (vessel is not None or is_block):
+        got = f"{method}, a {'block' if is_block else 'cylinder'}"
+        raise InputError("method of the networks", got=got, expected="lsq", hint="the others know the slab only")
+    slab = slab_of(problem.whole if isinstance(problem, BlockProblem) else problem.barrier, vessel.radius_m if vessel else None)
     source = problem.blood
     if source.free(0.0).shape != (1, slab.species):
         raise InputError("blood", got=f"shape {source.free(0.0).shape}", expected=f"{(1, slab.species)} (problems, species)")
@@ -74,9 +76,11 @@ def solve(
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
     task = Task(slab, blood, events, tol, seed, progress)
-    found: PinnSolution
+    found: PinnSolution | BlockNetworks
     with one_thread():
-        if vessel is None:
+        if isinstance(problem, BlockProblem):
+            found = BlockNetworks(problem, tuple(block.run(task, problem)), tol)
+        elif vessel is None:
             found = PinnSolution(problem, slab, tuple(METHODS[method](task)), tol)
         else:
             fu = problem.barrier.expand(problem.fu_plasma)[0]
