@@ -35,10 +35,12 @@ def _cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def _cost(name: str, build: Callable[[np.ndarray], object], plain: Callable[[object], object], memory: dict[str, float]) -> None:
+def _cost(
+    name: str, build: Callable[[np.ndarray], object], plain: Callable[[object], object], memory: dict[str, float | None]
+) -> None:
     theta = cases.TYPICAL
 
-    def both(memory_bytes: float) -> None:
+    def both(memory_bytes: float | None) -> None:
         free = torch.tensor(theta, requires_grad=True)
         differentiable_run(build, free, memory_bytes=memory_bytes).kp_uu().backward()  # type: ignore[arg-type]
 
@@ -64,9 +66,9 @@ def run() -> None:
 
     _cost("slab, 75 cells, 24 h", slab, solve, {"all stages kept": 1e9})
     _cost("cylinder, 32 x 32 cells, 24 h", cylinder, solve, {"all stages kept": 1e9, "checkpoints": 60 * 8 * 1500.0})
-    for n in (24, 40):
+    for n in (24, 40, 64):
         few = 60.0 * 8 * 2 * n**3  # a budget of about sixty states
-        _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"all stages kept": 4e9, "checkpoints": few})
+        _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"half of the free memory": None, "checkpoints": few})
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ def simulate(
     compound_objects: Mapping[str, Any] | None = None,
     plasma: tuple[Any, Any] | None = None,
     progress: Callable[[str, float], None] | None = None,
+    device: str = "auto",
+    precision: str = "float64",
     **settings: Any,
 ) -> SimulationResult:
     """Simulate compounds crossing the blood-brain barrier.
@@ -89,6 +91,8 @@ def simulate(
         A measured plasma curve in place of a dose.
     progress : callable, optional
         Called with the name and the share done.
+    device, precision : str
+        Where a block is solved and with how many digits: see ``--device`` and ``--precision``.
     **settings
         Any field of :class:`krogh.runs.config.SimulateConfig`: ``dose="100 mg oral"``, ``species="rat"``,
         ``geometry="cylinder"`` ...
@@ -117,7 +121,9 @@ def simulate(
     from krogh.runs.config import build_config
     from krogh.runs.dataset import build_dataset
     from krogh.runs.simulate import plan, run_case
+    from krogh.transport.block.device.place import place_of
 
+    place = place_of(device, precision)
     config = build_config({}, (), {"compounds": list(compounds), **settings})
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
     cases = plan(config, own=own, plasma=plasma, maps=read_maps(config.block),
@@ -125,5 +131,5 @@ def simulate(
     groups = []
     for case in cases:
         report = None if progress is None else (lambda share, name=case.labels[0]: progress(name, share))
-        groups.append(run_case(case, config, progress=report))
+        groups.append(run_case(case, config, progress=report, place=place))
     return SimulationResult(build_dataset(groups, {"title": "krogh simulation", "species": config.species}), tuple(groups))

@@ -16,6 +16,7 @@ from krogh.runs.config import SimulateConfig
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RUNNABLE = {"readme": ROOT / "README.md", "start": DOCS / "start.md", "simulate": DOCS / "how-to" / "simulate.md"}
+RUNNABLE["devices"] = DOCS / "how-to" / "devices.md"
 RUNNABLE |= {"block": DOCS / "how-to" / "block.md", "network": DOCS / "how-to" / "network.md"}
 RUNNABLE["pinn"] = DOCS / "how-to" / "pinn.md"
 RUNNABLE["infer"] = DOCS / "how-to" / "infer.md"
@@ -34,6 +35,7 @@ _FILES = {
     "matrix,time [min],value [nM],": "morphine.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
+    "# device.toml": "device.toml",
     "# leak.toml": "leak.toml",
     "# core.toml": "core.toml",
     "node,pressure_Pa": "pressures.csv",

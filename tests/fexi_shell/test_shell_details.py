@@ -22,7 +22,7 @@ from krogh.io.fexi_protocol import read_protocol
 from krogh.io.fexi_simulated import read_tissues
 from krogh.io.matlab import read_mat
 from krogh.io.nifti import read_image
-from krogh.io.nifti_guard import free_memory_bytes
+from krogh.memory import free_memory_bytes
 from krogh.runs.fexi import fit_scan
 from krogh.runs.fexi_maps import Vessels
 from krogh.runs.fexi_regions import region_masks

@@ -3,9 +3,9 @@
 import numpy as np
 from bench.pinn_cases import decaying
 
-from krogh import pinn
 from krogh.barrier.model import Barrier, Layer, Membrane
 from krogh.barrier.routes import Efflux, Passive
+from krogh.inference.networks import Networks, Rerun
 from krogh.inference.observations import Observations
 from krogh.inference.target import Target, flat_prior
 from krogh.transport.problem import Problem, solve
@@ -47,9 +47,14 @@ def by_volumes(theta, *, cells=64, rtol=1e-4):
     return found.medium("tissue", found.sample(TIMES))[..., 0].T
 
 
-def by_networks(theta, *, tol=1e-4):
-    rows = [pinn.solve(_problem(*row[:, None], 64), tol=tol) for row in theta]
-    return np.array([r.medium("tissue", r.sample(TIMES))[:, 0, 0] for r in rows])
+def networks(free, *, truth=TRUTH, tol=1e-4):
+    """Return networks that predict the mean of the layer at TIMES from the first `free` parameters."""
+
+    def problem(theta):
+        return _problem(*np.concatenate([theta, truth[free:]])[:, None], 64)
+
+    return Networks([(Rerun(problem, lambda s, _: s.medium("tissue", s.sample(TIMES))[..., 0], tol=tol), np.arange(TIMES.size))],
+                    TIMES.size)  # fmt: skip
 
 
 def layer_target(value, free, *, predict=by_volumes, truth=TRUTH, step=1e-3, **errors):

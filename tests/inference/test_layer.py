@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.inference._cases import TIMES, TRUTH, by_networks, by_volumes, layer_target
+from tests.inference._cases import TIMES, TRUTH, by_volumes, layer_target, networks
 
 from krogh.inference.calibrate import calibrate
 from krogh.inference.fit import fit
 from krogh.inference.identify import identify
 from krogh.inference.profile import profile
-from krogh.runs.infer import _by_networks
+from krogh.runs.infer_networks import fit_by_networks
 
 #: Saturated, so that Km is seen as well.
 SATURATED = np.array([1e-6, 1e-6, 0.1])
@@ -37,9 +37,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say(free, truth, lloq, draws)
 
 def test_networks_and_volumes_give_the_same_estimate():
     value = by_volumes(TRUTH[None], cells=128)[0] * (1 + 0.05 * np.random.default_rng(5).standard_normal(TIMES.size))
-    volumes = fit(layer_target(value, 2, predict=lambda th: by_volumes(th, cells=128), cv=0.05), np.log(TRUTH[:2]), scan=0)
-    networks, said = _by_networks(layer_target(value, 2, predict=by_networks, cv=0.05, step=1e-2), volumes, shift=0.02)
-    np.testing.assert_array_less(np.abs(networks.x - volumes.x) / volumes.sd, 1e-3)
+    target = layer_target(value, 2, predict=lambda th: by_volumes(th, cells=128), cv=0.05)
+    volumes = fit(target, np.log(TRUTH[:2]), scan=0)
+    found, said = fit_by_networks(networks(2), target, volumes, 1e-4)
+    np.testing.assert_array_less(np.abs(found.x - volumes.x) / volumes.sd, 1e-3)
     assert "SD away." in said
 
 

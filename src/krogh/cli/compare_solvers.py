@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from krogh.cli import options
+from krogh.cli.training import Told
 
 if TYPE_CHECKING:
     from krogh.runs.compare import Comparison
+    from krogh.runs.simulate import Case
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def compare(
     duration: Annotated[str, typer.Option(help="How long, e.g. '1 h'.")] = "1 h",
     method: Annotated[
         list[str] | None,
-        typer.Option(help="How the networks are trained: lsq, or classic as a baseline (repeatable).  [default: lsq]"),
+        typer.Option(help="How the networks are trained: lsq, trained, classic (repeatable).  [default: lsq]"),
     ] = None,
     tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
     cells: Annotated[int, typer.Option(help="Cells of the finite volumes, and points of comparison.")] = 120,
@@ -41,7 +42,6 @@ def compare(
 ) -> None:
     """Solve by physics-informed networks and by finite volumes, and print how far apart they are."""
     from krogh.io.folder import check_output
-    from krogh.runs.compare import compare_solvers
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
@@ -51,9 +51,7 @@ def compare(
         check_output(out, overwrite=overwrite)
     with options.progress([c.labels[0] for c in cases], quiet=quiet or json_) as note:
         found = [
-            compare_solvers(c, method=m, tol=tol, seed=seed, progress=partial(note, c.labels[0]))
-            for c in cases
-            for m in method or ["lsq"]
+            _compare(c, m, tol, seed, Told(note, c.labels[0], quiet=quiet or json_)) for c in cases for m in method or ["lsq"]
         ]
     files = _save(out, found, overwrite=overwrite) if out is not None else []
     if json_:
@@ -65,6 +63,12 @@ def compare(
     if files:
         typer.echo(f"{out}/: {', '.join(files)}")
     typer.echo("Research software: not for diagnosis or dosing.")
+
+
+def _compare(case: Case, method: str, tol: float, seed: int, told: Told) -> Comparison:
+    from krogh.runs.compare import compare_solvers
+
+    return compare_solvers(case, method=method, tol=tol, seed=seed, progress=told.progress, tell=told.stage)
 
 
 def _row(c: Comparison) -> dict[str, object]:
@@ -108,9 +112,10 @@ def _save(out: Path, found: list[Comparison], *, overwrite: bool) -> list[str]:
     with output_folder(out, overwrite=overwrite) as folder:
         for comparison in found:
             of_method = "" if comparison.method == "lsq" else f"_{comparison.method}"
-            name = f"solvers_{file_stem(comparison.labels[0])}{of_method}.png"
-            draw_solvers(comparison).savefig(folder / name)
-            files.append(name)
+            for s, label in enumerate(comparison.labels):
+                name = f"solvers_{file_stem(label)}{of_method}.png"
+                draw_solvers(comparison, s).savefig(folder / name)
+                files.append(name)
         config = {"comparisons": [_row(c) for c in found]}
         write_run_record(folder, command=options.started_with.get(), config=config, started=datetime.now(UTC))
     return [*files, "run.json"]

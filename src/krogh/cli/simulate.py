@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from krogh.cli import bands, options
+from krogh.cli import bands, options, training
 
 if TYPE_CHECKING:
     from krogh.compounds import Compound
     from krogh.runs.config import SimulateConfig
     from krogh.runs.simulate import Case, GroupResult
+    from krogh.transport.block.device.place import Place
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +46,9 @@ def simulate(
     permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
     solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (slab, cylinder).  [default: fv]")] = None,
+    pinn_method: Annotated[
+        str | None, typer.Option(help="How the networks are trained: lsq, trained or classic.  [default: lsq]")
+    ] = None,
     tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3]")] = None,
     method: Annotated[
         str | None,
@@ -65,10 +68,15 @@ def simulate(
     config: options.Config = None,
     set_: options.Set = None,
     seed: options.Seed = 0,
-    device: options.Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(help="auto, cpu; a block, or a slab by networks: cuda, cuda:1 ..., torch-cpu (that code on the processor)."),
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="float64, or on a torch device float32 with a float64 residual.")] = "float64",
     threads: options.Threads = 1,
     json_: options.Json = False,
     quiet: options.Quiet = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training (pinn) in --out.")] = False,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -77,14 +85,15 @@ def simulate(
     from krogh.io.map_file import read_maps
     from krogh.io.network_file import find_network
     from krogh.runs.config import build_config
+    from krogh.transport.block.device.place import place_of
 
     started, clock = datetime.now(UTC), time.perf_counter()
-    options.check_device(device, cuda=False)
+    place = place_of(device, precision)
     base = read_base(config)
     given = {
         "compounds": compounds or None, "species": species, "duration": duration, "geometry": geometry, "together": together,
         "leak_factor": leak, "pericyte_coverage": pericytes, "amino_acids": amino_acids,
-        "solver": solver, "tol": tol, "method": method, "step": step,
+        "solver": solver, "pinn_method": pinn_method, "tol": tol, "method": method, "step": step,
         "rtol": rtol, "permeability_method": permeability_method, "cells": cells, "cells_along": cells_along,
         "dose": _doses(dose),
         "efflux": _shares(efflux), "seed": seed or None,
@@ -92,22 +101,28 @@ def simulate(
     settings = build_config(base, set_ or (), given)
     own = read_own(compound_file or [])
     curve = _curve(plasma)
+    apart = training.folder_of(settings, resume=resume)
     if not dry_run:
-        check_output(out, overwrite=overwrite)
-    from krogh.runs.simulate import plan
+        check_output(out, overwrite=overwrite, apart=apart)
+    from krogh.runs.simulate import check_place, plan
 
+    check_place(place, settings)
     maps = read_maps(settings.block, config.parent if config else None)
     vessels = find_network(settings.network, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)
         return
-    results = _solve(cases, settings, threads, quiet=quiet or json_)
-    ranges = bands.run(cases, settings, uncertainty) if uncertainty else []
     inputs = [p for p in (config, plasma, *(compound_file or [])) if p]
-    record = {"command": options.started_with.get(), "config": settings.model_dump(), "inputs": inputs, "started": started}
-    files = _save(out, results, settings, record, ranges, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
-    _report(results, ranges, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
+    values = settings.model_dump()
+    record: dict[str, Any] = {"command": options.started_with.get(), "config": values, "inputs": inputs, "started": started}
+    where = {"device": device, "precision": precision}
+    with training.kept(out, apart, values | where, inputs, resume=resume, overwrite=overwrite) as states:
+        results = training.solve_cases(cases, settings, threads, place, states, quiet=quiet or json_)
+        ranges = bands.run(cases, settings, uncertainty) if uncertainty else []
+        record["extra"] = _where(results, place)
+        files = _save(out, results, settings, record, ranges, overwrite=overwrite, netcdf=netcdf, pictures=pictures)
+    _report(results, ranges, out, files, time.perf_counter() - clock, where=record["extra"], as_json=json_, quiet=quiet)
 
 
 def read_base(config: Path | None) -> dict[str, Any]:
@@ -196,31 +211,17 @@ def _show_plan(cases: list[Case], settings: SimulateConfig, *, as_json: bool) ->
             typer.echo(f"  note: {note}")
 
 
-def _solve(cases: list[Case], settings: SimulateConfig, threads: int, *, quiet: bool) -> list[GroupResult]:
-    """Solve the cases one by one, or in several processes where --threads allows."""
-    import os
-
-    from krogh.runs.simulate import run_case
-
-    workers = min(threads or os.cpu_count() or 1, len(cases))
-    with options.progress([case.labels[0] for case in cases], quiet=quiet) as show:
-        if workers == 1:
-            return [run_case(case, settings, progress=_reporter(show, case.labels[0])) for case in cases]
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            jobs = [(case.labels[0], pool.submit(run_case, case, settings)) for case in cases]
-            found = []
-            for label, job in jobs:
-                found.append(job.result())
-                show(label, 1.0)
-            return found
-
-
-def _reporter(show: Callable[[str, float], None], label: str) -> Callable[[float], None]:
-    # steps grow from microseconds to minutes: a power of the simulated time goes evenly with the work
-    return lambda share: show(label, share**0.15)
+def _where(results: list[GroupResult], place: Place | None) -> dict[str, Any]:
+    """Return where the run was solved, with how many digits, and with what residual."""
+    if place is None:
+        return {"device": "cpu", "dtype": "float64"}
+    found: dict[str, Any] = {"device": place.name, "dtype": "float64"}
+    if place.precision == "float32" and all(hasattr(r.solution, "windows") for r in results):
+        found["training"] = "steps in float32, output weights in float64"
+    elif place.precision == "float32":
+        residuals = [getattr(r.solution, "system", None) for r in results]
+        found |= {"solves": "float32", "worst_residual": max(float(getattr(s, "worst_residual", 0.0)) for s in residuals)}
+    return found
 
 
 def _save(
@@ -242,7 +243,7 @@ def _save(
 
     attrs = {"title": "krogh simulation", "species": settings.species, "geometry": settings.geometry, "notice": DISCLAIMER}
     data = build_dataset(results, attrs)
-    with output_folder(out, overwrite=overwrite) as folder:
+    with output_folder(out, overwrite=overwrite, apart=training.folder_of(settings)) as folder:
         paths = [write_results(data, folder), write_summary_csv(data, folder), write_timecourse_csv(data, folder)]
         if netcdf:
             paths.append(write_netcdf(data, folder))
@@ -251,7 +252,7 @@ def _save(
             from krogh.plots.save import save_figures
 
             paths += save_figures(data, folder)
-        write_run_record(folder, **record, extra={"device": "cpu", "dtype": "float64"})
+        write_run_record(folder, **record)
     return [p.name for p in paths] + ["run.json"]
 
 
@@ -262,19 +263,28 @@ def _report(
     files: list[str],
     seconds: float,
     *,
+    where: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> None:
     from krogh.cli.simulate_table import as_record, print_table
 
     if as_json:
-        record = {"out": str(out), "files": files, "compounds": as_record(results), "notice": "not for diagnosis or dosing"}
+        record = {
+            "out": str(out),
+            "files": files,
+            "compounds": as_record(results),
+            "notice": "not for diagnosis or dosing",
+        } | where
         record |= {"ranges": bands.as_record(ranges)} if ranges else {}
         typer.echo(json.dumps(record, indent=2, allow_nan=False))
         return
     if not quiet:
         print_table(results)
         bands.say(ranges)
+        if "worst_residual" in where:
+            typer.echo(f"Solved with float32 on {where['device']}; largest residual of a stage, in float64: "
+                       f"{where['worst_residual']:.0e} of the amount held")  # fmt: skip
         typer.echo("")
     typer.echo(f"{out}{'' if str(out).endswith('/') else '/'}: " + ", ".join(files))
     if not quiet:

@@ -19,7 +19,7 @@ from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject
 from krogh.transport.problem import Problem, Solution, solve
 
-__all__ = ["MATRICES", "Experiment", "Reader", "predictor", "without_products"]
+__all__ = ["MATRICES", "Experiment", "Job", "Reader", "jobs_of", "predictor", "with_values", "without_products"]
 
 #: From a solution, times (T,) and the B subjects that were solved together to values (T, B).
 Reader = Callable[[Solution, np.ndarray, Sequence[Subject]], np.ndarray]
@@ -150,17 +150,50 @@ def without_products(subject: Subject) -> Subject:
     return replace(subject, compound=replace(subject.compound, metabolism=formed))
 
 
-def predictor(
-    experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], data: Observations
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from parameters (R, P) to the predictions (R, N) of `data`.
+@dataclass(frozen=True)
+class Job:
+    """Hold one experiment and the rows of the data that it must predict.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        What is solved.
+    times_s : array (T,)
+        Times of its values, each once [s].
+    reads : list of (reader, rows, times)
+        How each of its matrices is read, into which rows (N',), at which times (N',) [s].
+    """
+
+    experiment: Experiment
+    times_s: np.ndarray
+    reads: list[tuple[Reader, np.ndarray, np.ndarray]]
+
+    @property
+    def end_s(self) -> float:
+        """Return how long must be solved [s]."""
+        return max(float(self.times_s[-1]), 1e-3)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Return the rows in the order of :meth:`read`."""
+        return np.concatenate([rows for _, rows, _ in self.reads])
+
+    def read(self, solution: Solution, subjects: Sequence[Subject]) -> np.ndarray:
+        """Return the values of its rows (N', B) from a solution of B subjects."""
+        parts = [read(solution, t, subjects) for read, _, t in self.reads]
+        batch = max(part.shape[1] for part in parts)
+        return np.concatenate([np.broadcast_to(part, (part.shape[0], batch)) for part in parts])
+
+
+def jobs_of(experiments: Mapping[str, Experiment], data: Observations) -> list[Job]:
+    """Return what each experiment must predict of `data`.
 
     Raises
     ------
     InputError
         If the data name an experiment or a matrix that is not known; names the line.
     """
-    jobs: list[tuple[Experiment, np.ndarray, list[tuple[Reader, np.ndarray]]]] = []
+    jobs = []
     for name in dict.fromkeys(data.dataset):
         mine = np.array([d == name for d in data.dataset])
         line = int(data.line[np.flatnonzero(mine)[0]])
@@ -171,27 +204,41 @@ def predictor(
         for matrix in dict.fromkeys(np.array(data.matrix, dtype=object)[mine]):
             rows = np.flatnonzero(mine & np.array([m == matrix for m in data.matrix]))
             try:
-                reads.append((e.reader(matrix), rows))
+                reads.append((e.reader(matrix), rows, data.t_s[rows]))
             except InputError as error:
                 raise InputError(f"line {int(data.line[rows[0]])}, matrix", got=error.got, hint=error.hint) from None
-        jobs.append((e, np.unique(data.t_s[mine]), reads))
+        jobs.append(Job(e, np.unique(data.t_s[mine]), reads))
+    return jobs
+
+
+def predictor(
+    experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], data: Observations
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from parameters (R, P) to the predictions (R, N) of `data`.
+
+    Raises
+    ------
+    InputError
+        See :func:`jobs_of`.
+    """
+    jobs = jobs_of(experiments, data)
 
     def predict(theta: np.ndarray) -> np.ndarray:
         out = np.full((len(theta), len(data.t_s)), np.nan)
-        for experiment, times, reads in jobs:
-            subjects = [_with(experiment.subject, parameters, row) for row in theta]
+        for job in jobs:
+            subjects = [with_values(job.experiment.subject, parameters, row) for row in theta]
             first = 0
-            for solution in experiment.solve(subjects, max(float(times[-1]), 1e-3), times):
+            for solution in job.experiment.solve(subjects, job.end_s, job.times_s):
                 count = solution.problem.barrier.batch
-                for read, rows in reads:
-                    out[first : first + count, rows] = read(solution, data.t_s[rows], subjects[first : first + count]).T
+                out[first : first + count, job.rows] = job.read(solution, subjects[first : first + count]).T
                 first += count
         return out
 
     return predict
 
 
-def _with(subject: Subject, parameters: Sequence[Parameter], row: np.ndarray) -> Subject:
+def with_values(subject: Subject, parameters: Sequence[Parameter], row: np.ndarray) -> Subject:
+    """Return the subject with the values `row` (P,) of the parameters."""
     for parameter, value in zip(parameters, row, strict=True):
         subject = parameter.put(subject, float(value))
     return subject

@@ -35,7 +35,7 @@ class Fit:
     slopes : array (N, P)
         Sensitivity of the predictions.
     slope_error : float
-        Largest change of a slope, over the largest slope of that parameter, when the difference is doubled.
+        Largest distance of a slope from one by differences of twice the step, over the largest slope of that parameter.
     chi2, dof, p_value : float, int, float
         Sum of squared residuals, degrees of freedom, and how often chance alone would exceed it.
     at_bound : bool array (P,)
@@ -130,10 +130,7 @@ def describe(target: Target, found: Descent, index: int) -> Fit:
 
 
 def _slope_error(target: Target, at: Point, index: int) -> float:
-    """Return how much the slopes change when the difference is doubled, relative to the largest of each parameter."""
-    p, step = target.size, 2 * target.step
-    shifts = np.concatenate([step * np.eye(p), -step * np.eye(p)])
-    found = target.predict(np.exp(at.x[index] + shifts))
-    other = (found[:p] - found[p:]).T / (2 * step)
+    """Return how far the slopes are from differences of twice the step, relative to the largest of each parameter."""
+    other = target.differences(np.exp(at.x[index : index + 1]), 2 * target.step)[1][0]
     slopes = at.slopes[index]
     return float((np.abs(other - slopes).max(0) / np.maximum(np.abs(slopes).max(0), 1e-300)).max())

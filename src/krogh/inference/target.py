@@ -10,10 +10,12 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.inference.observations import Observations
 
-__all__ = ["Point", "Predict", "Target", "flat_prior"]
+__all__ = ["Point", "Predict", "Slopes", "Target", "flat_prior"]
 
 #: From parameters (R, P) to predictions (R, N): rows may be solved together.
 Predict = Callable[[np.ndarray], np.ndarray]
+#: From parameters (R, P) to predictions (R, N) and their derivatives by the log-parameters (R, N, P).
+Slopes = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Target:
         Difference of a log-parameter for the slopes (central): its square is their relative error.
     hard : bool array (P, 2), optional
         Which bounds, low and high, are known limits (a share is at most 1) and not just the reach of the search; none by default.
+    slopes : callable, optional
+        Predictions with exact slopes, for models that have them; else central differences of `predict`.
     """
 
     names: tuple[str, ...]
@@ -59,6 +63,7 @@ class Target:
     precision: np.ndarray
     step: float = 1e-3
     hard: np.ndarray | None = None
+    slopes: Slopes | None = None
 
     def __post_init__(self) -> None:
         """Refuse bounds that hold nothing."""
@@ -97,12 +102,7 @@ class Target:
         rows : int array (C,), optional
             Rows of the data that the points belong to, where the data hold several.
         """
-        c, p = x.shape
-        shifts = np.concatenate([np.zeros((1, p)), self.step * np.eye(p), -self.step * np.eye(p)])
-        cloud = (x[:, None] + shifts).reshape(-1, p)
-        found = self.predict(np.exp(cloud)).reshape(c, 2 * p + 1, -1)
-        m = found[:, 0]
-        slopes = np.moveaxis(found[:, 1 : p + 1] - found[:, p + 1 :], 1, 2) / (2 * self.step)
+        m, slopes = (self.slopes or self.differences)(np.exp(x))
         data = self.data if rows is None else self.data.with_values(self.data.value[rows])
         loss = data.loss(m)
         off = x - self.center
@@ -111,6 +111,14 @@ class Target:
             x, loss.value.sum(-1) + 0.5 * (pull * off).sum(-1), np.einsum("cn,cnp->cp", loss.slope, slopes) + pull,
             np.einsum("cnp,cn,cnq->cpq", slopes, loss.curvature, slopes) + self.precision, m, slopes,
         )  # fmt: skip
+
+    def differences(self, theta: np.ndarray, step: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return predictions (C, N) and slopes (C, N, P) at parameters (C, P), by central differences in one batch."""
+        h = self.step if step is None else step
+        c, p = theta.shape
+        shifts = np.concatenate([np.zeros((1, p)), h * np.eye(p), -h * np.eye(p)])
+        found = self.predict((theta[:, None] * np.exp(shifts)).reshape(-1, p)).reshape(c, 2 * p + 1, -1)
+        return found[:, 0], np.moveaxis(found[:, 1 : p + 1] - found[:, p + 1 :], 1, 2) / (2 * h)
 
     def without_prior(self) -> Target:
         """Return the likelihood alone."""
@@ -133,9 +141,14 @@ class Target:
         def predict(theta: np.ndarray) -> np.ndarray:
             return self.predict(np.exp(np.log(theta) @ back.T))
 
+        def slopes(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            assert self.slopes is not None
+            m, by = self.slopes(np.exp(np.log(theta) @ back.T))
+            return m, by @ back
+
         return replace(
-            self, names=names, predict=predict, low=low, high=high, center=forward @ self.center,
-            precision=back.T @ self.precision @ back, hard=hard,
+            self, names=names, predict=predict, slopes=slopes if self.slopes else None, low=low, high=high,
+            center=forward @ self.center, precision=back.T @ self.precision @ back, hard=hard,
         )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ def output_errors(where: str) -> Iterator[None]:
         raise OutputError(where, got=error.strerror or str(error), expected="a folder that can be written") from None
 
 
-def check_output(target: Path, *, overwrite: bool) -> None:
-    """Refuse early, before any work, where the results could not be written.
+def check_output(target: Path, *, overwrite: bool, apart: str | None = None) -> None:
+    """Refuse early, before any work, where the results could not be written; what `target` holds by the name `apart` is ours.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def check_output(target: Path, *, overwrite: bool) -> None:
         raise OutputError(
             str(target), got="a file or link of that name", expected="a new or empty folder", hint="choose another --out"
         )
-    if target.is_dir() and any(target.iterdir()):
+    if target.is_dir() and any(p.name != apart for p in target.iterdir()):
         if not overwrite:
             raise OutputError(str(target), got="a folder with results", hint="give --overwrite, or another --out")
         if not (target / "run.json").is_file():
@@ -62,15 +62,15 @@ def check_output(target: Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def output_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `target` when the block ends without an error.
+def output_folder(target: Path, *, overwrite: bool = False, apart: str | None = None) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `target` when the block ends without an error, in place of all that was there.
 
     Raises
     ------
     OutputError
         If `target` is in use already, or cannot be written (also: no space left).
     """
-    check_output(target, overwrite=overwrite)
+    check_output(target, overwrite=overwrite, apart=apart)
     target = target.absolute()
     with output_errors(str(target.name)):
         target.parent.mkdir(parents=True, exist_ok=True)

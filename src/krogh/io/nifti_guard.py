@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from krogh.errors import InputError
+from krogh.memory import free_memory_bytes
 
-__all__ = ["MAX_VOXELS", "SPARE_BYTES", "CheckedHeader", "check_header", "free_memory_bytes", "open_stream", "read_errors"]
+__all__ = ["MAX_VOXELS", "SPARE_BYTES", "CheckedHeader", "check_header", "open_stream", "read_errors"]
 
 MAX_VOXELS = 2**31
 SPARE_BYTES = 1024
@@ -62,25 +63,6 @@ class CheckedHeader:
     intercept: float
     affine: NDArray[np.float64]
     raw: Any
-
-
-def free_memory_bytes() -> int:
-    """Return the memory that this process may still take: the least of machine, control group and process limit."""
-    candidates: list[int] = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        line = next(row for row in text.splitlines() if row.startswith("MemAvailable"))
-        candidates.append(int(line.split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        candidates.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if soft != resource.RLIM_INFINITY:
-            candidates.append(soft)
-    return max(min(candidates, default=4 * 2**30), 0)
 
 
 @contextlib.contextmanager

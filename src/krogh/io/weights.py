@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from krogh.errors import InputError
 from krogh.io.chunk_folder import write_whole
+from krogh.io.tensor_file import damaged, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from krogh.fexi.learned.checkpoint import Checkpoint
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["read_prior", "read_state", "read_weights", "write_state", "write_weights"]
 
 _LARGEST = 500_000_000
-_RECORD = "record"
 _TRAIN_AGAIN = "copy the folder again, or train again (krogh fexi train)"
 
 
@@ -96,10 +95,7 @@ def _load(files: tuple[Path, Path], name: str) -> tuple[dict[str, NDArray[Any]],
 
 def write_state(path: Path, state: State) -> None:
     """Store how far a training is, in one file that is written whole."""
-    from safetensors.numpy import save
-
-    record = json.dumps({**state.numbers(), "sha256": _digest(state.tensors)}).encode()
-    write_whole(path, save({**state.tensors, _RECORD: np.frombuffer(record, np.uint8)}))
+    write_tensors(path, state.numbers(), state.tensors)
 
 
 def read_state(path: Path) -> State | None:
@@ -110,31 +106,17 @@ def read_state(path: Path) -> State | None:
     InputError
         If it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     from krogh.fexi.learned.practice import State
 
-    if not path.is_file():
+    found = read_tensors(path)
+    if found is None:
         return None
+    record, tensors = found
     try:
-        tensors = load(path.read_bytes())
-        record = json.loads(tensors.pop(_RECORD).tobytes())
-        whole = record["sha256"] == _digest(tensors)
         history = [(float(a), float(b)) for a, b in record["history"]]
-        state = State(int(record["done"]), float(record["best"]), int(record["stale"]), history, tensors)
-    except (SafetensorError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise InputError(path.name, got="a damaged state of a training", hint="begin anew with --overwrite")
-    return state
-
-
-def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
+        return State(int(record["done"]), float(record["best"]), int(record["stale"]), history, tensors)
+    except (ValueError, KeyError, TypeError):
+        raise damaged(path) from None
 
 
 def read_prior(path: Path) -> MixturePrior:

@@ -100,7 +100,8 @@ class Tanh:
     """Evaluate `count` frozen features tanh(w . (xi, tau) + b); their planes pass through random points of the window."""
 
     def __init__(self, count: int, reach_x: float, reach_t: float, rng: np.random.Generator) -> None:
-        self.w = rng.uniform(-1, 1, (count, 2)) * np.array([reach_x, reach_t])
+        self.reach = reach_x, reach_t
+        self.w = rng.uniform(-1, 1, (count, 2)) * np.array(self.reach)
         self.b = -(self.w * rng.uniform(-1, 1, (count, 2))).sum(1)
 
     @property
@@ -124,6 +125,7 @@ class Joined:
 
     def __init__(self, depth: Depth, parts: tuple[tuple[Depth, Tanh], ...]) -> None:
         self.depth, self.parts = depth, parts
+        self.reach = parts[0][1].reach
 
     @property
     def count(self) -> int:
@@ -187,6 +189,7 @@ class Columns:
     conductance: float  # s D: q = -s D u_x for the kernels
     carried: tuple[Depth, ...] = ()  # maps on which earlier doses lie
     growth: float = 0.0  # of the area with depth: s D (1 + growth x)
+    ridge: np.ndarray | float = 1e-13  # holds columns back, over their root mean square
 
     def depths(self, shares: np.ndarray) -> np.ndarray:
         """Return the depths at the shares 0..1 of every map, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from krogh.pinn.faces import Sides, face_rows, net_flux
+from krogh.pinn.faces import Sides, face_residual, face_rows, net_flux
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import START, LayerRows
 from krogh.pinn.window import Window
@@ -79,14 +79,6 @@ def _faces(window: Window, s: int, t: np.ndarray, sides: Sides, permeability: np
     since = t + window.clock.offset_s
     total = 0.0
     for row in face_rows(slab, s, window.blood_at(t), sides, since, window.level[s], permeability):
-        left = -row.target
-        for at, u, q, side_u, side_q in (
-            (row.layer - 1, row.far_u, row.far_q, sides.u_far, sides.q_far),
-            (row.layer, row.near_u, row.near_q, sides.u_near, sides.q_near),
-        ):
-            if u is not None:
-                left = left + u * side_u[at][s]
-            if q is not None:
-                left = left + q * side_q[at][s]
+        left = face_residual(row, s, sides)
         total += float((left**2).mean()) / START**2
     return total

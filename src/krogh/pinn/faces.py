@@ -21,7 +21,7 @@ from krogh.barrier.routes.base import Route
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import START
 
-__all__ = ["FaceRow", "Sides", "face_rows", "net_flux"]
+__all__ = ["FaceRow", "Sides", "face_residual", "face_rows", "net_flux"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +119,17 @@ def face_rows(
     h = START / (permeability[-1] + storage / since) / level[-1]
     rows.append(FaceRow(len(slab.sheets), None, h, None, None, 0 * one))
     return rows
+
+
+def face_residual(row: FaceRow, s: int, sides: Sides) -> np.ndarray:
+    """Return what the values of species `s` at the `sides` leave of a row, (time,)."""
+    left = -row.target
+    for at, u, q, side_u, side_q in (
+        (row.layer - 1, row.far_u, row.far_q, sides.u_far, sides.q_far),
+        (row.layer, row.near_u, row.near_q, sides.u_near, sides.q_near),
+    ):
+        if u is not None:
+            left = left + u * side_u[at][s]
+        if q is not None:
+            left = left + q * side_q[at][s]
+    return left

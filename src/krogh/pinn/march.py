@@ -12,7 +12,10 @@ import numpy as np
 from krogh.pinn.basis import Clock
 from krogh.pinn.certificate import certificate
 from krogh.pinn.draw import Draw, Size, layer_columns
+from krogh.pinn.keep import Keep, another_run, fingerprint, record_of, restore, tensors_of
 from krogh.pinn.physics import Slab
+from krogh.pinn.stage import Stage
+from krogh.pinn.triangle import ON_CPU, Triangle
 from krogh.pinn.window import Start, Window
 
 __all__ = ["Cover", "Plan", "Trained", "cover"]
@@ -44,6 +47,12 @@ class Plan:
         (start, end) of a window [s] -> expected size of the concentrations (S, layer); None: found on the way.
     draw, fit : callable
         Give a window its networks, and train them.
+    keep : Keep or None
+        Where finished windows are stored, and taken from where an earlier run left them.
+    tell : callable or None
+        Told of every finished window.
+    triangle : Triangle
+        Where rows are reduced.
     """
 
     target: float
@@ -52,6 +61,9 @@ class Plan:
     levels: Callable[[float, float], np.ndarray] | None = None
     draw: Draw = layer_columns
     fit: Callable[[Window], Window] = Window.solve
+    keep: Keep | None = None
+    tell: Callable[[Stage], None] | None = None
+    triangle: Triangle = ON_CPU
 
 
 def cover(
@@ -81,6 +93,8 @@ class Cover:
         highest = np.array([np.abs(blood(np.array([t]), False)[:, 0]) for t in np.linspace(events[0], events[-1], 200)])
         self.blood_top = highest.max(0)
         self.top = np.zeros((slab.species, len(slab.sheets)))
+        how = plan.target, plan.size, plan.seed, plan.draw.__qualname__, type(self).__name__, plan.triangle
+        self.run_of = fingerprint(slab, events, highest.tolist(), how)
 
     def run(self) -> list[Trained]:
         """Cover all segments."""
@@ -107,6 +121,9 @@ class Cover:
         a, ratio, size = 0.0, _WIDEST, self.plan.size
         b = self._first(duration)
         while a < duration:
+            if (held := self._taken(begin, a)) is not None:
+                a, ratio, size = held
+                continue
             if a:
                 steps = max(1, math.ceil(math.log(duration / a) / math.log(ratio) - 1e-9))
                 b = a * (duration / a) ** (1 / steps)
@@ -128,12 +145,15 @@ class Cover:
                 ratio = min(_WIDEST, 2 * ratio)
                 size = self.plan.size
             a = b
+            self._store(ratio, size)
 
     def _accept(self, got: Trained, begin: float) -> None:
         self.done.append(got)
         self.top = np.maximum(self.top, got.window.level)
+        clock = got.window.clock
+        if self.plan.tell is not None:
+            self.plan.tell(Stage(begin + clock.a_s, begin + clock.b_s, got.certificate))
         if self.progress is not None:
-            clock = got.window.clock
             self.progress((begin + clock.b_s - self.events[0]) / (self.events[-1] - self.events[0]))
 
     def _start(self) -> Start:
@@ -146,15 +166,47 @@ class Cover:
         """Return the blood at times since `begin`, with the left limit at `last`."""
         return lambda t: self.blood(np.minimum(begin + t, last), True)
 
+    def _store(self, ratio: float, size: Size) -> None:
+        """Keep the last window, and how its follower begins."""
+        if self.plan.keep is not None:
+            last = self.done[-1]
+            record = record_of(last.window, last.certificate)
+            record |= {"ratio": ratio, "next": size.features, "run": self.run_of}
+            self.plan.keep.save(f"window-{len(self.done) - 1:04d}", record, tensors_of(last.window))
+
+    def _taken(self, begin: float, a: float) -> tuple[float, float, Size] | None:
+        """Take the next window from the store: its end, and how its follower begins; None where it was not reached."""
+        found = self.plan.keep.load(f"window-{len(self.done):04d}") if self.plan.keep is not None else None
+        if found is None:
+            return None
+        record, tensors = found
+        if record.get("run") != self.run_of:
+            raise another_run()
+        try:
+            clock = self._clock(begin, a, float(record["b_s"]))
+            window = self._window(clock, Size(int(record["features"])), np.array(tensors["level"]))
+            restore(window, record, tensors)
+            self._accept(Trained(window, float(record["certificate"])), begin)
+            return clock.b_s, float(record["ratio"]), Size(int(record["next"]))
+        except (KeyError, TypeError, ValueError):
+            raise another_run() from None
+
+    def _clock(self, begin: float, a: float, b: float) -> Clock:
+        return Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))
+
+    def _window(self, clock: Clock, size: Size, level: np.ndarray) -> Any:
+        """Return the next window, not yet trained."""
+        begin = clock.start_s
+        blood_at = self.blood_from(begin, begin + clock.b_s)
+        seed, plan = (self.plan.seed, len(self.done)), self.plan
+        return Window(self.slab, clock, size, level, seed, blood_at, self._start(), plan.draw, plan.triangle)
+
     def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
-        clock = Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))
         if self.plan.levels is not None:
             level = self.plan.levels(begin + a, begin + b)
         else:
             level = self.top if self.done else np.full_like(self.top, max(self.blood_top.max(), 1e-300))
-        seed = (self.plan.seed, len(self.done))
-        blood_at = self.blood_from(begin, begin + b)
-        window = self.plan.fit(Window(self.slab, clock, size, level, seed, blood_at, self._start(), self.plan.draw))
+        window = self.plan.fit(self._window(self._clock(begin, a, b), size, level))
         if self.plan.levels is None:
             window = self._settle(window)
         value = certificate(window) if np.isfinite(self.plan.target) else math.nan
@@ -173,5 +225,5 @@ class Cover:
             window.level = found
             if change < 4:
                 break
-            self.plan.fit(window)
+            window = self.plan.fit(window)
         return window

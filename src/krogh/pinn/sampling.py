@@ -38,10 +38,14 @@ def piece_weights(clock: Clock, share: np.ndarray, t: np.ndarray, piece: int) ->
 
 
 def states(operator: Operator, problem: Problem, window: Window, t: np.ndarray) -> np.ndarray:
-    """Return u on all nodes at the times `t` since the event, shape (time, 1, S, N): cell means, and the faces themselves."""
+    """Return u on all nodes at the times `t` since the event, shape (time, B, S, N): cell means, and the faces themselves.
+
+    B is 1, or the number of columns where the window holds several sets of weights.
+    """
     mesh, layout = problem.mesh, operator.graph.layout
     species, n = operator.graph.shape[1:]
-    out = np.zeros((t.size, 1, species, n))
+    batch = window.coefficients[0][0].shape[1:] or (1,)
+    out = np.zeros((t.size, *batch, species, n))
     edge = mesh.edge_m
     faces = {m.face: m for m in problem.barrier.membranes}
     entered = {b.to_layer for b in problem.barrier.bypasses}
@@ -54,16 +58,16 @@ def states(operator: Operator, problem: Problem, window: Window, t: np.ndarray) 
         first = int(layout["cell_node"][cells[0]])
         for s in range(species):
             grid_x, grid_t = np.tile(x, t.size), np.repeat(t, x.size)
-            values = window.evaluate(s, i, grid_x, grid_t).reshape(-1, t.size, x.size)
-            means = 0.5 * (values[:, :, : cells.size] + values[:, :, cells.size : 2 * cells.size])
-            out[:, 0, s, layout["cell_node"][cells]] = means[0]
+            values = np.moveaxis(window.evaluate(s, i, grid_x, grid_t).reshape(1 + len(sheet.pools), t.size, x.size, -1), 3, 2)
+            means = 0.5 * (values[..., : cells.size] + values[..., cells.size : 2 * cells.size])
+            out[:, :, s, layout["cell_node"][cells]] = means[0]
             for k, nodes in enumerate(leaves):
-                out[:, 0, s, nodes] = means[1 + k]
+                out[:, :, s, nodes] = means[1 + k]
             if i in faces or i in entered:
-                out[:, 0, s, first - 1] = values[0, :, -2]
+                out[:, :, s, first - 1] = values[0, ..., -2]
             following = i + 1
             if following in faces:
-                out[:, 0, s, int(layout["cell_node"][cells[-1]]) + 1] = values[0, :, -1]
+                out[:, :, s, int(layout["cell_node"][cells[-1]]) + 1] = values[0, ..., -1]
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import overload
 
 import numpy as np
 
@@ -12,25 +13,56 @@ from krogh.pinn.block import solve as block
 from krogh.pinn.block.solution import BlockNetworks
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
+from krogh.pinn.keep import Keep
 from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
+from krogh.pinn.stage import Stage
 from krogh.pinn.threads import one_thread
+from krogh.pinn.triangle import triangle_on
 from krogh.transport.block.problem import BlockProblem
 from krogh.transport.problem import Problem
 
 __all__ = ["solve"]
 
 
+@overload
 def solve(
-    problem: AnyProblem,
+    problem: Problem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> PinnSolution: ...  # fmt: skip
+
+
+@overload
+def solve(
+    problem: BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> BlockNetworks: ...  # fmt: skip
+
+
+@overload
+def solve(
+    problem: Problem | BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> PinnSolution | BlockNetworks: ...  # fmt: skip
+
+
+def solve(
+    problem: Problem | BlockProblem,
     *,
     method: str = "lsq",
     tol: float = 1e-3,
     seed: int = 0,
     strict: bool = True,
     progress: Callable[[float], None] | None = None,
-) -> Any:
+    tell: Callable[[Stage], None] | None = None,
+    keep: Keep | None = None,
+    device: str = "cpu",
+    precision: str = "float64",
+) -> PinnSolution | BlockNetworks:
     """Solve a slab, a Krogh cylinder or a block by networks.
 
     Parameters
@@ -38,7 +70,8 @@ def solve(
     problem : Problem or BlockProblem
         The same that the finite volumes take.
     method : str
-        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq``, or ``classic`` as a baseline.
+        How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq`` (hidden weights frozen), ``trained`` (by
+        Levenberg-Marquardt), or ``classic`` as a baseline.
     tol : float
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
         1e-9..1e-1.
@@ -48,11 +81,21 @@ def solve(
         Refuse to return a solution that did not reach `tol`.
     progress : callable, optional
         Called with the share of the run that is done.
+    tell : callable, optional
+        Called with the :class:`krogh.pinn.stage.Stage` of a training: step, loss, certificate.
+    keep : Keep, optional
+        Where the state of the run is stored as it goes; what is there already is taken up.
+    device : str
+        ``cpu``, or ``cuda`` for the least squares of a slab.
+    precision : str
+        ``float64``, or ``mixed``: the steps of ``trained`` in single precision, all that is solved for in double.
 
     Raises
     ------
     InputError
         For a batch, or a setting out of range.
+    UsageError
+        For a device or precision that is not there.
     ConvergenceError
         If the certificate stays above `tol` (with `strict`); the message has its number.
     """
@@ -62,6 +105,7 @@ def solve(
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):
         raise InputError("duration", got=f"{problem.t_end_s} s", expected="a finite time > 0 s")
+    triangle = triangle_on(device, precision)
     vessel, is_block = problem.capillary, isinstance(problem, BlockProblem)
     if method != "lsq" and (vessel is not None or is_block):
         got = f"{method}, a {'block' if is_block else 'cylinder'}"
@@ -75,7 +119,7 @@ def solve(
         return np.array([source.free(float(x), left=left)[0] for x in t]).T
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
-    task = Task(slab, blood, events, tol, seed, progress)
+    task = Task(slab, blood, events, tol, seed, progress, tell, keep, triangle)
     found: PinnSolution | BlockNetworks
     with one_thread():
         if isinstance(problem, BlockProblem):

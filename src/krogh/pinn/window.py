@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from krogh.pinn.basis import Clock, chebyshev
+from krogh.pinn.basis import Clock, Columns, chebyshev
+from krogh.pinn.chain import Link, solve_chain
 from krogh.pinn.draw import Draw, Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import LayerRows, grid
+from krogh.pinn.triangle import ON_CPU, Triangle
 
 __all__ = ["Start", "Trace", "Window", "entered", "place_face"]
 
 #: u and every v of one species in one layer at the given depths, shape (1 + cells, depth).
 Start = Callable[[int, int, np.ndarray], np.ndarray]
 
-_RIDGE = 1e-13
 _NEWTON, _SWEEPS = 40, 60
 #: Newton's method squares the error: the step after this one would be at round-off.
 _SETTLED = 3e-5
@@ -51,6 +53,16 @@ def place_face(a: np.ndarray, face: FaceRow, ends: np.ndarray, traces: list[tupl
             a[:, here] += q[:, None] * of_q
 
 
+def _linked(face: FaceRow, scales: list[np.ndarray], traces: list[tuple[Trace, Trace]]) -> Link:
+    """Return the rows of one face in the scaled columns of the layers before and behind it."""
+    both: list[np.ndarray | None] = []
+    for at, side, u, q in ((face.layer - 1, 1, face.far_u, face.far_q), (face.layer, 0, face.near_u, face.near_q)):
+        weights = [(k, w) for k, w in enumerate((u, q)) if w is not None]
+        parts = [w[:, None] * traces[at][side][k] for k, w in weights]
+        both.append(sum(parts[1:], parts[0]) * scales[at] if parts else None)
+    return Link(both[0], both[1], face.target)
+
+
 @dataclass
 class Window:
     """Hold the trained networks of one window and what is needed to use, check and differentiate them.
@@ -63,6 +75,8 @@ class Window:
         Free concentration at the face points.
     level : array (S, layer)
         Size of the concentrations, by which rows are divided.
+    triangle : Triangle
+        Where rows are reduced.
     hidden : int
         How many hidden weights were trained.
     """
@@ -75,6 +89,7 @@ class Window:
     blood_at: Callable[[np.ndarray], np.ndarray]
     start: Start
     draw: Draw = layer_columns
+    triangle: Triangle = ON_CPU
     hidden: int = 0
     newton: int = 0
     sweeps: int = 0
@@ -140,9 +155,13 @@ class Window:
 
     # -- least squares -------------------------------------------------------------------------------------------------------
 
-    def solve(self) -> Window:
-        """Fit the output weights; species by species until they agree."""
-        self._guess()
+    def solve(self, *, warm: bool = False) -> Window:
+        """Fit the output weights; species by species until they agree. Linearise first at what is there, if `warm`."""
+        if warm:
+            self.look()
+        else:
+            self._guess()
+        self.converged = True
         previous = math.inf
         for sweep in range(_SWEEPS):
             self.sweeps = sweep + 1
@@ -154,6 +173,29 @@ class Window:
             previous = change
         self.converged = False
         return self
+
+    def fork(self) -> Window:
+        """Return a window that shares the equations; networks and points may be replaced in one without touching the other."""
+        other = copy.copy(self)
+        for name in ("rows", "traces", "coefficients", "begin"):
+            setattr(other, name, [list(of) for of in getattr(self, name)])
+        other._reduced = dict(self._reduced)
+        return other
+
+    def look(self) -> None:
+        """Take the values at all points from the networks as they are."""
+        self._sides = self.sides()
+        self._values = [self.values(i) for i in range(len(self.slab.sheets))]
+
+    def put(self, s: int, i: int, columns: Columns, points: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """Give one layer other networks, or other points (x, t) as well, and forget what was reduced of it."""
+        old = self.rows[s][i]
+        x, t = points or (old.x, old.t)
+        new = LayerRows(old.sheet, s, columns, self.slowest[s], float(self.level[s, i]), x, t)
+        self.rows[s][i], self.traces[s][i] = new, self._traces(new)
+        if points is not None:
+            self.begin[s][i] = self.start(s, i, new.x0)
+        self._reduced.pop((s, i), None)
 
     def _guess(self) -> None:
         """Linearise first at the start of the window, held constant."""
@@ -174,9 +216,8 @@ class Window:
         for iteration in range(_NEWTON):
             before = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
             inside = [self._values[i] for i in range(len(self.slab.sheets))]
-            self._fit(s)
-            self._sides = self.sides()
-            self._values = [self.values(i) for i in range(len(self.slab.sheets))]
+            self.linear_step(s)
+            self.look()
             after = np.concatenate([self._sides.u_near[:, s].ravel(), self._sides.u_far[:, s].ravel()])
             top = np.repeat(np.tile(self.level[s], 2), self.t.size)
             change = float((np.abs(after - before) / top).max())
@@ -195,8 +236,6 @@ class Window:
 
     def _layer(self, s: int, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return R and the reduced right-hand side of one layer, and the scale of its columns."""
-        import torch
-
         r = self.rows[s][i]
         key = (s, i)
         if key not in self._reduced or r.laws:
@@ -204,43 +243,24 @@ class Window:
             scale = 1.0 / np.sqrt((b * b).mean(0) + 1e-300)
             tall = np.zeros((b.shape[0] + scale.size, scale.size + 1))
             tall[: b.shape[0], :-1], tall[: b.shape[0], -1] = b * scale, f
-            np.fill_diagonal(tall[b.shape[0] :], _RIDGE)
-            whole = torch.linalg.qr(torch.from_numpy(tall), mode="r")[1].numpy()
+            np.fill_diagonal(tall[b.shape[0] :], r.columns.ridge)
+            whole = self.triangle(tall)
             self._reduced[key] = (whole[: scale.size], scale)
         whole, scale = self._reduced[key]
         return whole[:, :-1], whole[:, -1], scale
 
-    def _system(self, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the stacked rows of species `s`, their right-hand side and the scale of the columns."""
+    def linear_step(self, s: int) -> None:
+        """Solve the rows of one species once, linearised at what was last looked at."""
         level = self.level[s]
         reduced = [self._layer(s, i) for i in range(len(self.slab.sheets))]
-        ends = np.cumsum([0, *[r[2].size for r in reduced]])
-        scale = np.concatenate([r[2] for r in reduced])
+        scales = [r[2] for r in reduced]
         since = self.t + self.clock.offset_s
-        faces = face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s])
-        tall = int(ends[-1]) + len(faces) * self.t.size
-        a, f = np.zeros((tall, int(ends[-1]))), np.zeros(tall)
-        for i, (top, right, _) in enumerate(reduced):
-            at = slice(ends[i], ends[i + 1])
-            a[at, at], f[at] = top / level[i], right / level[i]
-        row = int(ends[-1])
-        for face in faces:
-            rows = slice(row, row + self.t.size)
-            place_face(a[rows], face, ends, self.traces[s])
-            a[rows] *= scale
-            f[rows] = face.target
-            row += self.t.size
-        return a, f, scale
-
-    def _fit(self, s: int) -> None:
-        import torch
-
-        a, f, scale = self._system(s)
-        found = torch.linalg.lstsq(torch.from_numpy(a), torch.from_numpy(f)[:, None], driver="gels").solution[:, 0].numpy()
-        ends = np.cumsum([0, *[r.columns.size for r in self.rows[s]]])
-        for i in range(len(self.slab.sheets)):
-            at = slice(ends[i], ends[i + 1])
-            self.coefficients[s][i] = found[at] * scale[at]
+        links: list[list[Link]] = [[] for _ in range(len(reduced) + 1)]
+        for face in face_rows(self.slab, s, self.blood, self._sides, since, level, self.permeability[s]):
+            links[face.layer].append(_linked(face, scales, self.traces[s]))
+        layers = [(top / x, right / x) for (top, right, _), x in zip(reduced, level, strict=True)]
+        for i, (found, scale) in enumerate(zip(solve_chain(layers, links, self.triangle), scales, strict=True)):
+            self.coefficients[s][i] = found * scale
 
     # -- use -----------------------------------------------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ class SimulateConfig(BaseModel):
     block: BlockConfig = Field(default_factory=lambda: BlockConfig.model_validate({}))
     together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
     solver: Literal["fv", "pinn"] = "fv"
+    pinn_method: Literal["lsq", "trained", "classic"] = Field("lsq", description="how the networks are trained (pinn)")
     tol: float = Field(1e-3, ge=1e-9, le=0.1, description="certificate that the networks must reach (pinn)")
     method: str = "esdirk43"
     step: str | None = None

@@ -15,12 +15,14 @@ from krogh.inference.design import Suggestion, next_times
 from krogh.inference.experiment import Experiment, Reader, predictor, without_products
 from krogh.inference.fit import Fit, fit
 from krogh.inference.identify import Identifiability, identify
+from krogh.inference.networks import networks_of
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject, find_parameter
 from krogh.inference.posterior import Posterior, sample
 from krogh.inference.profile import Profile, profile
 from krogh.inference.target import Target
 from krogh.runs.config import SimulateConfig
+from krogh.runs.infer_networks import fit_by_networks
 from krogh.runs.infer_notes import notes_of
 from krogh.runs.simulate import plan
 
@@ -224,7 +226,7 @@ def infer(
         lost = names.pop(worst)
         known = {k: {n: v for n, v in table.items() if n.lower() != lost.lower()} for k, table in known.items()}
     if any(e.solver == "pinn" for e in given.values()):
-        found, said = _by_networks(build_target(given, data, names, **known)[1], found)
+        found, said = fit_by_networks(networks_of(given, parameters, data), target, found, max(e.tol for e in given.values()))
         fixed.append(said)
     samples, reason = _sample(target, found, lines, judged, seed) if posterior else (None, "")
     tell(0.9)
@@ -251,17 +253,6 @@ def _fit_and_profile(
             break
         found = fit(target, lines[0].better, scan=0)
     return found, lines
-
-
-def _by_networks(target: Target, volumes: Fit, *, shift: float = 0.02) -> tuple[Fit, str]:
-    """Return the fit by networks, from 2 % beside the end of finite volumes, and how far apart the two are."""
-    found = fit(target, volumes.x + shift, scan=0)
-    apart = float(np.max(np.abs(found.x - volumes.x) / volumes.sd))
-    verdict = "" if apart < 0.05 else ": more than it should be; raise --cells, or lower --tol"
-    return found, (
-        f"estimates by networks; those of finite volumes are {apart:.1g} SD away{verdict}. Intervals, posterior and bands by "
-        "finite volumes"
-    )
 
 
 def _sample(

@@ -16,12 +16,13 @@ from krogh.blood.curve import CurveBlood, check_curve
 from krogh.blood.dose import Dose, parse_dose
 from krogh.blood.pk import Terms, constant_terms, dose_terms, stack
 from krogh.compounds import Compound, get_compound, with_values
-from krogh.errors import InputError
+from krogh.errors import InputError, UsageError
 from krogh.runs.block import block_problem
 from krogh.runs.config import SimulateConfig
 from krogh.runs.metrics import AnySolution, Metrics, compute_metrics
 from krogh.runs.network import describe_network, network_problem
 from krogh.runs.typical import typical_dose
+from krogh.transport.block.device.place import Place
 from krogh.transport.block.problem import BlockProblem, solve_block
 from krogh.transport.cylinder import Capillary
 from krogh.transport.march import BloodSource
@@ -30,7 +31,7 @@ from krogh.transport.network.vessels import Vessels
 from krogh.transport.problem import Problem, solve
 from krogh.units import parse_quantity
 
-__all__ = ["Case", "GroupResult", "capillary_of", "plan", "run_case"]
+__all__ = ["Case", "GroupResult", "capillary_of", "check_place", "plan", "run_case"]
 
 
 @dataclass(frozen=True)
@@ -184,28 +185,56 @@ def _case(
     return Case(labels, members, tuple(doses), problem, physiology, state)
 
 
-def run_case(case: Case, config: SimulateConfig, *, progress: Callable[[float], None] | None = None) -> GroupResult:
-    """Solve one case and compute its metrics.
+def check_place(place: Place | None, config: SimulateConfig) -> None:
+    """Refuse a torch device for what has no code there, before any work.
+
+    Raises
+    ------
+    UsageError
+        If this is neither a block by finite volumes nor a slab by networks.
+    """
+    if place is None or (config.geometry, config.solver) in (("block", "fv"), ("slab", "pinn")):
+        return
+    got = f"{place.name} with geometry {config.geometry}, solver {config.solver}"
+    expected = "a block (--geometry block), or a slab by networks (--solver pinn)"
+    raise UsageError("--device", got=got, expected=expected, hint="the others run on the processor: use --device cpu")
+
+
+def run_case(
+    case: Case,
+    config: SimulateConfig,
+    *,
+    progress: Callable[[float], None] | None = None,
+    place: Place | None = None,
+    tell: Callable[[Any], None] | None = None,
+    keep: Any = None,
+) -> GroupResult:
+    """Solve one case and compute its metrics; a block, or a slab by networks, on a torch device where `place` names one.
+
+    `tell` and `keep` are those of :func:`krogh.pinn.solve`.
 
     Raises
     ------
     InputError, ConvergenceError
         See :func:`krogh.transport.problem.solve` and :func:`krogh.pinn.solve`.
     """
+    check_place(place, config)
     if config.solver == "pinn":
         from krogh import pinn
 
-        if not isinstance(case.problem, Problem):
-            raise InputError(
-                "solver pinn", got=f"geometry {config.geometry}", expected="a slab or a cylinder", hint="use --solver fv"
-            )
-        networks = pinn.solve(case.problem, tol=config.tol, seed=config.seed, progress=progress)
-        return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
+        if isinstance(case.problem, NetworkProblem):
+            raise InputError("solver pinn", got="geometry network", expected="slab, cylinder or block", hint="use --solver fv")
+        networks = pinn.solve(
+            case.problem, method=config.pinn_method, tol=config.tol, seed=config.seed, progress=progress, tell=tell, keep=keep,
+            device=place.device if place else "cpu", precision="mixed" if place and place.precision == "float32" else "float64",
+        )  # fmt: skip
+        uniform = not isinstance(case.problem, BlockProblem) or not case.problem.densities
+        return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology, uniform=uniform))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}
     solution: AnySolution
     if isinstance(case.problem, BlockProblem):
-        solution = solve_block(case.problem, **settings)
+        solution = solve_block(case.problem, **settings, place=place)
         uniform = not case.problem.densities and case.problem.tissue is None
     elif isinstance(case.problem, NetworkProblem):
         solution, uniform = solve_network(case.problem, **settings), True

@@ -32,6 +32,8 @@ class Frames:
             t0, u0, slope0 = self._before
             for i in np.flatnonzero((self.times_s > t0) & (self.times_s <= t)):
                 pair = np.array([t0, t])
-                here = hermite(pair, np.stack([u0, u]), np.stack([slope0, slope]), self.times_s[i : i + 1])[0]
+                # states may live on another device: they are fetched where a frame needs them
+                ends, slopes = (np.stack([np.asarray(a), np.asarray(b)]) for a, b in ((u0, u), (slope0, slope)))
+                here = hermite(pair, ends, slopes, self.times_s[i : i + 1])[0]
                 self._take(int(i), here)
         self._before = (t, u, slope)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -134,11 +135,11 @@ class _Marcher:
         """Return the error estimate over the tolerance, worst problem of the batch."""
         assert self.table.b_error is not None
         weights = self.table.b - self.table.b_error
-        e = sum(h * w * f for w, f in zip(weights, step.rates, strict=True) if w != 0)
+        e: Any = sum(h * w * f for w, f in zip(weights, step.rates, strict=True) if w != 0)
         gh = h * self.table.gamma
         new = step.states[-1]
         # filtering by (C + gh L)^-1 keeps stiff components from spoiling the estimate
-        e = self.system.filter(gh, new, step.bloods[-1], np.asarray(e))
+        e = self.system.filter(gh, new, step.bloods[-1], e)
         size = np.maximum(np.abs(step.states[0]), np.abs(new))
         scale = np.maximum(self.scale, np.maximum(np.abs(new).max(-1), np.abs(step.bloods[-1]))[..., None])
         scale = np.maximum(scale, _TRACE * scale.max(1, keepdims=True))

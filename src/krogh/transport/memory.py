@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import os
-
 from krogh.errors import InputError
+from krogh.memory import free_memory_bytes
 
 __all__ = ["check_memory"]
 
 _GIB = 2**30
 
 
-def check_memory(need_bytes: float, unknowns: int, setting: str) -> None:
-    """Refuse a run that needs more than four fifths of the machine's memory.
+def check_memory(need_bytes: float, unknowns: int, setting: str, *, free_bytes: float | None = None) -> None:
+    """Refuse a run that needs more than nine tenths of the free memory, or more than `free_bytes` where that is given.
 
     Raises
     ------
     InputError
         If it does; the message holds the estimate and the setting to lower.
     """
-    free = _usable()
+    free = 0.9 * free_memory_bytes() if free_bytes is None else free_bytes
     if need_bytes > free:
         raise InputError(
             "mesh", got=f"{unknowns:,} unknowns, about {need_bytes / _GIB:.1f} GiB", expected=f"at most {free / _GIB:.1f} GiB",
             hint=f"use fewer cells ({setting}) or fewer frames",
         )  # fmt: skip
-
-
-def _usable() -> float:
-    """Return four fifths of the memory [bytes]; endless where the system does not tell."""
-    try:
-        return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return math.inf

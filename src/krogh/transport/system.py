@@ -7,7 +7,7 @@ and how an implicit stage is solved is the system's own business.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Structures whose stages are solved to a tolerance, with the mass closed afterwards.
 _ITERATED = ("general", "embedded")
 
-__all__ = ["GraphSystem", "Stage", "System", "as_system"]
+__all__ = ["GraphSystem", "OnDevice", "Stage", "System", "as_system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,15 @@ class System(Protocol):
 
     def adjoint(self) -> AdjointSystem:
         """Return the transposed derivatives of F, for gradients."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A system whose states live elsewhere than in NumPy arrays."""
+
+    def return_deficits(self, u: Any) -> float:
+        """Return undershoots in place as :func:`krogh.transport.flows.return_deficits` does."""
         ...
 
 
@@ -169,6 +178,10 @@ def return_to_neighbours(system: System, u: np.ndarray) -> np.ndarray:
     """
     fixed = u.copy()
     rows, n = u.shape[0] * u.shape[1], u.shape[2]
-    if not np.isfinite(return_deficits(fixed.reshape(rows, n), system.capacity.reshape(rows, n), system.parent)):
+    if isinstance(system, OnDevice):
+        largest = system.return_deficits(fixed)
+    else:
+        largest = return_deficits(fixed.reshape(rows, n), system.capacity.reshape(rows, n), system.parent)
+    if not np.isfinite(largest):
         raise ConvergenceError("time stepping", got="a concentration that is not finite")
     return fixed

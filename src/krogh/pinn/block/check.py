@@ -76,7 +76,7 @@ def _layer(probe: BlockWindow, s: int, i: int) -> float:
 
 
 def _faces(probe: BlockWindow, s: int, n: int, g: Group, flux: np.ndarray) -> float:
-    """Return the sum over the faces of the mean square residual of one group, relative to the level; `flux` is that of the laws."""
+    """Return the sum over the faces of the mean square residual of one group, over the level; `flux` is that of the laws."""
     walls, count, level = probe.walls, len(probe.slab.sheets), probe.level[s]
     u, q = g.faces(0), g.faces(1)
     blood = np.zeros((probe.t.size, g.members.size))
@@ -113,7 +113,7 @@ def _tails(probe: BlockWindow) -> np.ndarray:
     modes = np.zeros((*own.shape[:-1], wide.count))
     modes[..., wide.places(small)] = own
     flux = evaluation.points.project(walls.evaluate(evaluation, evaluation.points.spread(modes), probe.blood).flux)
-    k, l = np.divmod(np.arange(wide.count), wide.along_z)
+    of_y, of_z = np.divmod(np.arange(wide.count), wide.along_z)
     since = probe.t + probe.clock.offset_s
     for s in range(probe.slab.species):
         for p, port in enumerate(walls.ports):
@@ -124,7 +124,7 @@ def _tails(probe: BlockWindow) -> np.ndarray:
             size = np.tensordot(walls.sides[p], flux[:, s], 1) / (through + along + storage / since[:, None])
             deep = np.minimum(1.0, 1.0 / (2 * np.sqrt(wide.rate) * sheet.thickness + 1e-300))
             square = (size**2).mean(0) * deep / probe.level[s, port.layer] ** 2
-            beyond_y = k >= small.along_y
-            tails = square[beyond_y].sum(), square[~beyond_y & (l >= small.along_z)].sum()
+            beyond_y = of_y >= small.along_y
+            tails = square[beyond_y].sum(), square[~beyond_y & (of_z >= small.along_z)].sum()
             out[s] = np.maximum(out[s], tails)
     return out

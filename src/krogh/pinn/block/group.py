@@ -86,7 +86,7 @@ class FaceGrid:
 
 
 def alike(rate: np.ndarray, slab: Slab, b_s: float) -> list[np.ndarray]:
-    """Return the modes in groups whose rates differ little beside what they lose in a window that ends at `b_s`; the mean first."""
+    """Return the modes in groups whose rates differ little beside what they lose in a window that ends at `b_s`; mean first."""
     fastest = max(float((x.diffusivity / x.capacity).max()) for x in slab.sheets)
     order = np.argsort(rate, kind="stable")
     groups = [[int(order[0])]]

@@ -1,4 +1,4 @@
-"""Keep what happens inside the layers of a window beside the factored rows: laws that saturate, rates within a group, fresh blood."""
+"""Keep what happens inside the layers beside the factored rows: laws that saturate, rates within a group, fresh blood."""
 
 from __future__ import annotations
 

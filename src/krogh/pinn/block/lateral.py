@@ -1,7 +1,7 @@
 """Describe what varies along the barrier by cosines, closed at all sides, and evaluate them where laws need values.
 
-``u(x, y, z, t) = sum_kl u_kl(x, t) c_k(y / Y) c_l(z / Z)``, ``c_0 = 1, c_k = sqrt(2) cos(k pi s)``: orthonormal over the barrier, so
-that mode (0, 0) is the mean and the squares of all modes add up to the mean square. Diffusion along the barrier takes
+``u(x, y, z, t) = sum_kl u_kl(x, t) c_k(y / Y) c_l(z / Z)``, ``c_0 = 1, c_k = sqrt(2) cos(k pi s)``: orthonormal over the barrier,
+so that mode (0, 0) is the mean and the squares of all modes add up to the mean square. Diffusion along the barrier takes
 ``D pi^2 (k^2 / Y^2 + l^2 / Z^2)`` of each, as a loss would.
 """
 

@@ -1,6 +1,6 @@
 """Find the rests of the walls' laws: Newton's method, its linear systems by GMRES over small matrices.
 
-All of a window's layers and networks enter by one matrix per group of modes, how concentrations at the ports answer the rests; so a
+All of a window's layers and networks enter by one matrix per group of modes, how concentrations at the ports answer the rests: a
 step costs products of small matrices and one evaluation of the laws.
 """
 
@@ -48,7 +48,7 @@ def settle(
         if size <= tolerance * scale or (size > 0.1 * best and size <= _ROUND_OFF * scale):
             return rest, step, True
         best = min(best, size)
-        operator = LinearOperator((rest.size, rest.size), matvec=lambda v, f=apply: f(v.reshape(rest.shape)).ravel())
+        operator = LinearOperator((rest.size, rest.size), matvec=lambda v, f=apply, shape=rest.shape: f(v.reshape(shape)).ravel())
         change, _ = gmres(operator, miss.ravel(), rtol=_FORCING, restart=60, maxiter=3)
         rest = rest + change.reshape(rest.shape)
     return rest, _STEPS, False

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
 from krogh.pinn.block.lateral import cell_means
 from krogh.pinn.block.window import BlockWindow
-from krogh.pinn.sampling import PIECES, piece_weights, piece_times
-from krogh.transport.block.flows import Flows
+from krogh.pinn.sampling import PIECES, piece_times, piece_weights
+from krogh.transport.block.base import BlockBase
 from krogh.transport.block.problem import BlockProblem
-from krogh.transport.block.system import BlockSystem
 from krogh.transport.march import March
 
 __all__ = ["fields", "march_of", "plane_modes"]
 
 
 def plane_modes(problem: BlockProblem, window: BlockWindow, t: np.ndarray) -> np.ndarray:
-    """Return u in modes on all planes at the times `t` since the event, (time, S, plane, mode): means over the depth of a cell."""
+    """Return u in modes on all planes at the times `t` since the event, (time, S, plane, mode): means over depth."""
     mesh, whole, species = problem.mesh, problem.whole, window.slab.species
     parts: list[np.ndarray] = []
     leaves: dict[int, np.ndarray] = {}
@@ -41,7 +39,7 @@ def fields(problem: BlockProblem, window: BlockWindow, t: np.ndarray) -> np.ndar
     return cell_means(window.lateral).spread(plane_modes(problem, window, t))
 
 
-def march_of(system: BlockSystem, problem: BlockProblem, windows: Sequence[BlockWindow]) -> March:
+def march_of(system: BlockBase, problem: BlockProblem, windows: Sequence[BlockWindow]) -> March:
     """Return plane means at times spread over every window, with the ledger and AUC by Gauss-Lobatto quadrature."""
     march, capacity = March(), system.plane_capacity
     empty = np.zeros((1, *capacity.shape))
@@ -70,9 +68,9 @@ def march_of(system: BlockSystem, problem: BlockProblem, windows: Sequence[Block
     return march
 
 
-def _rates(system: BlockSystem, w: BlockWindow, t: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _rates(system: BlockBase, w: BlockWindow, t: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return the rate of every row of the ledger at the times `t`, (time, 1, S, row) [mol/s]."""
-    flows = cast("Flows", system.flows)
+    flows = system.flows
     blood, evaluation = w.blood_at(t), w.evaluation
     at_ports = evaluation.points.spread(w.ports_at(t))
     flux = evaluation.cell_means(w.walls.evaluate(evaluation, at_ports, blood).flux)
@@ -88,7 +86,7 @@ def _rates(system: BlockSystem, w: BlockWindow, t: np.ndarray, whole: np.ndarray
     return out
 
 
-def _defect(system: BlockSystem, march: March) -> float:
+def _defect(system: BlockBase, march: March) -> float:
     """Return the largest difference between what is stored and what the ledger says, over all that came in."""
     signs = np.array([s for _, s in system.ledger_names], dtype=float)
     area = float(system.model.area_m2.sum())

@@ -32,7 +32,7 @@ class BlockNetworks(ByWindows, BlockSolution):
         return march_of(self.system, self.problem, [w.window for w in self.windows])
 
     @cached_property
-    def fields(self) -> np.ndarray:  # type: ignore[override]
+    def fields(self) -> np.ndarray:
         """Return whole fields at ``problem.frames_s``, (frame, S, plane, ny, nz), float32."""
         return self.whole(self.problem.frames_s).astype(np.float32)
 
@@ -69,9 +69,7 @@ class BlockNetworks(ByWindows, BlockSolution):
             out[here] = fields(self.problem, w, np.maximum(t[here] - w.clock.start_s, 0.0))
         return out
 
-    def at(
-        self, layer: int, x_m: np.ndarray, y_m: np.ndarray, z_m: np.ndarray, t_s: np.ndarray, species: int = 0
-    ) -> np.ndarray:
+    def at(self, layer: int, x_m: np.ndarray, y_m: np.ndarray, z_m: np.ndarray, t_s: np.ndarray, species: int = 0) -> np.ndarray:
         """Return the free concentration at depths `x_m` in a layer, places along the barrier and times (points) [mol/m3]."""
         x, y, z, t = (np.asarray(v, dtype=float) for v in np.broadcast_arrays(x_m, y_m, z_m, t_s))
         out = np.zeros(x.shape)

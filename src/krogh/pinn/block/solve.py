@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from krogh.errors import InputError
-from krogh.pinn.basis import Clock
 from krogh.pinn.block.check import block_certificate
 from krogh.pinn.block.lateral import Lateral
 from krogh.pinn.block.walls import Evaluation, Walls, varies
@@ -83,7 +82,7 @@ class BlockCover(Cover):
         return start
 
     def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
-        clock = Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))
+        clock = self._clock(begin, a, b)
         if self.plan.levels is not None:
             level = self.plan.levels(begin + a, begin + b)
         else:
@@ -118,7 +117,7 @@ class BlockCover(Cover):
 
 
 def low_permeability(walls: Walls, lateral: Lateral) -> np.ndarray:
-    """Return what each port lets through at low concentration (port, S), mean over the barrier; the smallest above 0 at the end."""
+    """Return what each port lets through at low concentration (port, S), mean over the barrier; the smallest at the end."""
     evaluation = Evaluation(lateral)
     n_s = walls.species
     zero = np.zeros((len(walls.ports), n_s, 1, *evaluation.points.shape))

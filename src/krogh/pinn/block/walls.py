@@ -109,7 +109,7 @@ class Walls:
         return next((n for n, p in enumerate(self.ports) if (p.layer, p.far) == (layer, far)), None)
 
     def ends(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the concentrations (law, S, time, ...) at tails and heads, from ports (port, S, time, ...) and blood (S, time)."""
+        """Return u at tails and heads (law, S, time, ...), from ports (port, S, time, ...) and blood (S, time)."""
         held = blood.reshape(*blood.shape, *[1] * (u.ndim - 3))
         tails = [np.broadcast_to(held, u.shape[1:]) if n == BLOOD else u[n] for n in self.tails]
         return np.array(tails).reshape(len(self.laws), *u.shape[1:]), u[self.heads]

@@ -74,7 +74,16 @@ class BlockWindow:
         share = chebyshev(times) if self.probe is None else np.sort(self.probe.uniform(0, 1, times))
         self.t = self.clock.at(share)
         setting = Setting(
-            self.slab, self.walls, self.clock, self.size, self.permeability, self.supply, self.level, self.seed, self.t, self.probe
+            self.slab,
+            self.walls,
+            self.clock,
+            self.size,
+            self.permeability,
+            self.supply,
+            self.level,
+            self.seed,
+            self.t,
+            self.probe,
         )
         rates = self.lateral.rate
         members = alike(rates, self.slab, self.clock.b_s)
@@ -157,10 +166,9 @@ class BlockWindow:
             change = float((np.abs(after - before).max((2, 3)) / top).max(initial=0.0))
             change = max(change, self.inside.change())
             self.newton, before = iteration + 1, after
-            print("  outer", iteration, change, good, len(self.groups[0]))
             if not (np.all(np.isfinite(after)) and good):
                 break
-            if (change < _SETTLED or (change < 1e-6 and change > 0.5 * previous)):
+            if change < _SETTLED or (change < 1e-6 and change > 0.5 * previous):
                 return self
             previous = change
         self.converged = False
@@ -168,7 +176,8 @@ class BlockWindow:
 
     def _guess(self) -> None:
         self.begin = [
-            [[self.start(s, i, r.x0)[..., g.members] for i, r in enumerate(g.rows)] for g in of] for s, of in enumerate(self.groups)
+            [[self.start(s, i, r.x0)[..., g.members] for i, r in enumerate(g.rows)] for g in of]
+            for s, of in enumerate(self.groups)
         ]
 
     def _now(self) -> np.ndarray:
@@ -213,9 +222,7 @@ class BlockWindow:
                 out[:, s][..., g.members] = moved.reshape(-1, self.t.size, g.members.size)
         return out
 
-    def _misfit(
-        self, rest: np.ndarray, held: np.ndarray, means: Means
-    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    def _misfit(self, rest: np.ndarray, held: np.ndarray, means: Means) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         modes = held + self.respond(rest)
         at = self.crossing(modes)
         points = self.evaluation.points

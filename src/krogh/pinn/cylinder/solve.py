@@ -42,7 +42,7 @@ def run(task: Task, vessel: Capillary, fu: np.ndarray) -> list[Trained]:
     # blood that is emptied along the way falls like exp(-extraction z)
     extraction = max(float(drain[s]) * task.slab.permeability(0, s) for s in range(task.slab.species))
     modes = axial(int(min(_MOST, _FEWEST + 0.8 * extraction)), vessel.length_m, vessel.velocity_m_s)
-    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot))
+    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell)
     return _CylinderCover(task, plan, modes, drain).run()
 
 
@@ -59,12 +59,13 @@ class _CylinderCover(Cover):
         last = self.done[-1].window
         return lambda s, k, i, x: last.evaluate(s, k, i, x, np.full_like(x, last.clock.b_s))
 
-    def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
-        clock = Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))
-        assert self.plan.levels is not None
-        level = self.plan.levels(begin + a, begin + b)
+    def _window(self, clock: Clock, size: Size, level: np.ndarray) -> CylinderWindow:
+        blood = self.blood_from(clock.start_s, clock.start_s + clock.b_s)
         seed = (self.plan.seed, len(self.done))
-        blood = self.blood_from(begin, begin + b)
-        window = CylinderWindow(self.slab, self.modes, clock, size, level, seed, blood, self.drain, self._begin())
+        return CylinderWindow(self.slab, self.modes, clock, size, level, seed, blood, self.drain, self._begin())
+
+    def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
+        assert self.plan.levels is not None
+        window = self._window(self._clock(begin, a, b), size, self.plan.levels(begin + a, begin + b))
         window.solve()
         return Trained(window, cylinder_certificate(window) if window.converged else math.inf)

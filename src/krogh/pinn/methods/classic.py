@@ -20,16 +20,19 @@ from krogh.pinn.basis import Clock, Columns, Depth, Kernels
 from krogh.pinn.certificate import certificate
 from krogh.pinn.draw import Size
 from krogh.pinn.faces import net_flux
+from krogh.pinn.keep import another_run, fingerprint
 from krogh.pinn.march import Trained
 from krogh.pinn.methods.task import Task
 from krogh.pinn.physics import Slab
 from krogh.pinn.rows import law_terms
+from krogh.pinn.stage import Stage
 from krogh.pinn.window import Window
 
 __all__ = ["run"]
 
 _WIDTH, _DEPTH = 48, 3
 _ADAM, _LBFGS, _RATE = 600, 250, 2e-3
+_ADAM_ROUND, _LBFGS_ROUND = 100, 50
 _INSIDE, _EDGE = 600, 120
 
 
@@ -51,6 +54,10 @@ def _law_of(values: Any, s: int, of: Callable[[np.ndarray], tuple[np.ndarray, np
     return net + slope * (values[s] - values[s].detach())
 
 
+def _rounds(steps: int, size: int) -> list[int]:
+    return [min(size, steps - k) for k in range(0, steps, size)]
+
+
 class _Sketch:
     """Hold the network and the loss; concentrations over the highest in blood, lengths over all layers, times over the run."""
 
@@ -62,7 +69,9 @@ class _Sketch:
         self.end = task.events[-1]
         self.edge = np.concatenate([[0.0], np.cumsum([x.thickness for x in self.slab.sheets])])
         t = np.linspace(0.0, self.end, 400)
-        self.top = max(float(np.abs(task.blood(t, False)).max()), 1e-300)
+        inflow = task.blood(t, False)
+        self.top = max(float(np.abs(inflow).max()), 1e-300)
+        self.run_of = fingerprint(task.slab, task.events, inflow.tolist(), task.seed, _ADAM, _LBFGS)
         outputs = self.slab.species * (1 + len(self.pools))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.seed)
@@ -148,29 +157,74 @@ class _Sketch:
     # -- training ------------------------------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Run Adam, then L-BFGS."""
+        """Run Adam, then L-BFGS, in rounds; the state after each is stored, and what is stored already is not done again."""
         import torch
 
-        note = self.task.progress or (lambda share: None)
         adam = torch.optim.Adam(self.net.parameters(), _RATE)
-        for step in range(_ADAM):
+        first, second = _rounds(_ADAM, _ADAM_ROUND), _rounds(_LBFGS, _LBFGS_ROUND)
+        for k in range(self._taken(adam), len(first) + len(second)):
+            loss = self._adam(adam, first[k]) if k < len(first) else self._lbfgs(second[k - len(first)])
+            self._store(k + 1, adam)
+            if self.task.progress is not None:
+                self.task.progress((k + 1) / (len(first) + len(second)))
+            if self.task.tell is not None:
+                self.task.tell(Stage(0.0, self.end, None, k + 1, len(first) + len(second), loss))
+
+    def _adam(self, adam: Any, steps: int) -> float:
+        for _ in range(steps):
             adam.zero_grad()
-            self.loss().backward()
+            value = self.loss()
+            value.backward()
             adam.step()
-            note(0.7 * step / _ADAM)
-        second = torch.optim.LBFGS(
-            self.net.parameters(), max_iter=_LBFGS, history_size=50, line_search_fn="strong_wolfe",
+        return float(value.detach())
+
+    def _lbfgs(self, steps: int) -> float:
+        """Take some steps, the memory of curvature empty at first: a round needs nothing of the one before but the weights."""
+        import torch
+
+        optimiser = torch.optim.LBFGS(
+            self.net.parameters(), max_iter=steps, history_size=50, line_search_fn="strong_wolfe",
             tolerance_grad=1e-12, tolerance_change=1e-15,
         )  # fmt: skip
 
         def closure() -> Any:
-            second.zero_grad()
+            optimiser.zero_grad()
             value = self.loss()
             value.backward()
             return value
 
-        second.step(closure)
-        note(1.0)
+        return float(optimiser.step(closure).detach())
+
+    def _store(self, done: int, adam: Any) -> None:
+        if self.task.keep is None:
+            return
+        tensors = {f"network.{k}": v.detach().numpy() for k, v in self.net.state_dict().items()}
+        for i, moments in adam.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": v.detach().numpy() for k, v in moments.items()}
+        self.task.keep.save("network", {"done": done, "run": self.run_of}, tensors)
+
+    def _taken(self, adam: Any) -> int:
+        """Take up the stored network; return how many rounds it has behind it."""
+        import torch
+
+        found = self.task.keep.load("network") if self.task.keep is not None else None
+        if found is None:
+            return 0
+        record, stored = found
+        if record.get("run") != self.run_of:
+            raise another_run()
+        tensors = {k: torch.from_numpy(np.array(v)) for k, v in stored.items()}
+        moments: dict[int, dict[str, Any]] = {}
+        try:
+            self.net.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+            for key, value in tensors.items():
+                if key.startswith("adam."):
+                    _, i, name = key.split(".")
+                    moments.setdefault(int(i), {})[name] = value
+            adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+            return int(record["done"])
+        except (RuntimeError, KeyError, TypeError, ValueError):
+            raise another_run() from None
 
     # -- use -----------------------------------------------------------------------------------------------------------------
 

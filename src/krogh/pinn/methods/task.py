@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from krogh.pinn.keep import Keep
 from krogh.pinn.physics import Slab
+from krogh.pinn.stage import Stage
+from krogh.pinn.triangle import ON_CPU, Triangle
 
 __all__ = ["Task"]
 
@@ -30,6 +33,12 @@ class Task:
         Seed of every random number.
     progress : callable or None
         Called with the share of the run that is done.
+    tell : callable or None
+        Called after the steps of a training.
+    keep : Keep or None
+        Where the state of the run is stored, and taken up again.
+    triangle : Triangle
+        Where rows are reduced, and how.
     """
 
     slab: Slab
@@ -38,3 +47,6 @@ class Task:
     tol: float
     seed: int = 0
     progress: Callable[[float], None] | None = None
+    tell: Callable[[Stage], None] | None = None
+    keep: Keep | None = None
+    triangle: Triangle = ON_CPU

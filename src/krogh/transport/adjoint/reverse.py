@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from krogh.transport.adjoint.sums import add_scaled, stage_bar, stage_right
 from krogh.transport.adjoint.system import AdjointSystem, Coefficients, add
 from krogh.transport.adjoint.tape import Tape
 from krogh.transport.stages import Step
@@ -85,25 +86,27 @@ class _Reverse:
     def _step(self, number: int, step: Step, later: np.ndarray, from_next: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mark, table = self.tape.marks[number], self.tape.table
         a, b, c, h = table.a, table.b, table.c, mark.h_s
-        gh, last = h * table.gamma, len(b) - 1
-        rbar: dict[int, np.ndarray] = {}
+        gh, last, shape = h * table.gamma, len(b) - 1, later.shape
+        capacity, auc = self.capacity.ravel(), self.seeds.auc.ravel()
+        bars: dict[int, np.ndarray] = {}
+        right = np.empty(capacity.size)
         for i in range(last, 0, -1):
-            kbar = from_next.copy() if i == last else np.zeros_like(later)
-            for j, r in rbar.items():
+            kbar = from_next.ravel().copy() if i == last else np.zeros(capacity.size)
+            for j, bar in bars.items():
                 if a[j, i] != 0:
-                    kbar += (h * a[j, i]) * r
-            right = self.capacity * (kbar / gh)
-            if b[i] != 0:
-                right += (h * b[i]) * self.seeds.auc
-            if i == last:
-                right += later
+                    add_scaled(kbar, h * a[j, i], bar)
+            stage_right(capacity, kbar, gh, h * b[i], auc, float(i == last), later.ravel(), right)
             point = self.adjoint.at(step.states[i], step.bloods[i])
-            weight = point.solve(gh, right)
-            rbar[i] = np.where(self.cells, weight - kbar / gh, 0.0)
-            self.by_capacity += rbar[i] * (step.states[0] - step.states[i])
+            weight = point.solve(gh, right.reshape(shape))
+            bars[i] = np.empty(capacity.size)
+            stage_bar(capacity, weight.ravel(), kbar, gh, step.states[0].ravel(), step.states[i].ravel(), bars[i],
+                      self.by_capacity.ravel())  # fmt: skip
             self._pull(point, gh * weight, mark.t_s + c[i] * h, bool(mark.hit and c[i] == 1))
-        before = self.capacity * sum(rbar.values()) + (h * b[0]) * self.seeds.auc
-        first = h * sum((a[j, 0] * r for j, r in rbar.items()), np.zeros_like(later))
+        whole, first = np.zeros_like(later), np.zeros_like(later)
+        for j, bar in bars.items():
+            add_scaled(whole.ravel(), 1.0, bar)
+            add_scaled(first.ravel(), h * a[j, 0], bar)
+        before = self.capacity * whole + (h * b[0]) * self.seeds.auc
         if not mark.fresh:
             return before, first
         point = self.adjoint.at(step.states[0], step.bloods[0])

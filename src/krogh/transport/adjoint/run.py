@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from krogh.errors import InputError
+from krogh.memory import free_memory_bytes
 from krogh.transport.adjoint.reverse import BloodWeights, Seeds, reverse
 from krogh.transport.adjoint.system import Coefficients, add
 from krogh.transport.adjoint.tape import Tape
@@ -106,7 +107,7 @@ class _Recording:
 
     def __init__(
         self, build: Callable[[np.ndarray], Differentiable], theta: np.ndarray, table_name: str, rtol: float,
-        steps_s: Sequence[float] | None, memory_bytes: float, progress: Callable[[float], None] | None,
+        steps_s: Sequence[float] | None, memory_bytes: float | None, progress: Callable[[float], None] | None,
     ) -> None:  # fmt: skip
         self.build, self.theta = build, theta
         problem = self.problem = build(theta)
@@ -115,17 +116,18 @@ class _Recording:
             raise InputError("adjoint", got=f"a batch of {self.system.shape[0]}", expected="one problem at a time")
         self.adjoint = self.system.adjoint()
         self.media = self.adjoint.media
+        memory = 0.5 * free_memory_bytes() if memory_bytes is None else memory_bytes
         capacity = self.system.capacity
         self.totals = np.stack([capacity[0][:, nodes].sum(-1) for nodes in self.media.values()], axis=-1)
         table = STEPPERS[table_name]
         if steps_s is None:
-            self.tape = Tape(self.system, problem.blood, table, memory_bytes, self.reduce)
+            self.tape = Tape(self.system, problem.blood, table, memory, self.reduce)
             integrate(
                 self.system, problem.blood, problem.t_end_s, method=table_name, rtol=rtol, progress=progress,
                 reduce=self.reduce, record=self.tape,
             )  # fmt: skip
         else:
-            self.tape = Tape.of_steps(self.system, problem.blood, table, steps_s, memory_bytes, self.reduce)
+            self.tape = Tape.of_steps(self.system, problem.blood, table, steps_s, memory, self.reduce)
 
     def reduce(self, u: np.ndarray) -> np.ndarray:
         """Return the mean of every medium (S, M)."""
@@ -245,13 +247,13 @@ def differentiable_run(
     method: str = "esdirk43",
     rtol: float = 1e-4,
     steps_s: Sequence[float] | None = None,
-    memory_bytes: float = 1e9,
+    memory_bytes: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Run:
     """Run a problem as a torch function of its parameters.
 
     A metric of the returned :class:`Run` can be differentiated by all parameters at once, for about the price of one more run
-    (two where the states do not fit into `memory_bytes`). The gradient is that of the discrete steps with their sizes frozen.
+    (up to two where the states do not fit into `memory_bytes`). The gradient is that of the discrete steps, their sizes frozen.
 
     Parameters
     ----------
@@ -266,8 +268,9 @@ def differentiable_run(
         Relative tolerance of a step.
     steps_s : sequence of float, optional
         Step sizes from 0 [s] in place of adaptive ones, e.g. ``np.diff(run.t_s)`` of an earlier run; a dose must end one.
-    memory_bytes : float
-        Memory for the states of the run; beyond it the run is repeated piece by piece on the way back.
+    memory_bytes : float, optional
+        Memory for the states of the run, by default half of what is free; what does not fit is run again, piece by piece, on the
+        way back.
     progress : callable, optional
         Called with the share of the forward run that is done.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,9 +30,9 @@ class Mark:
 class Tape:
     """Record the steps of a run and give them back from the last to the first.
 
-    While all stages fit into the budget they are kept. Beyond that only every k-th start of a step stays (a checkpoint), k
-    doubling as the run grows: going back, the steps between two checkpoints are run once more. That is one extra run, for states
-    that grow by the square root of the number of steps where the budget is too small (Griewank 1992,
+    The last steps are kept whole, as many as fit into the budget. Of what came before only every k-th start of a step stays (a
+    checkpoint); going back, the steps between two checkpoints are run once more. So a budget for half of the states repeats half
+    of the run, and a budget that is far too small grows by the square root of the number of steps (Griewank 1992,
     doi:10.1080/10556789208805505).
 
     Parameters
@@ -51,9 +52,10 @@ class Tape:
         self.system, self.blood, self.table = system, blood, table
         self.budget = max(8, int(memory_bytes / max(1, system.capacity.nbytes)))
         self.marks: list[Mark] = []
-        self._steps: list[Step] | None = []
+        self._last: deque[Step] = deque()
         self._starts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._every = 1
+        self._per_step = len(table.b)  # its stages but the first, and F at its start
+        self._every = max(1, self.budget // (2 * self._per_step))
         self._keep = keep
         #: Time integrals of the states and of the blood, by the weights of the method.
         self.auc = np.zeros(system.shape)
@@ -61,17 +63,11 @@ class Tape:
         #: What was kept of the states at the start and after every step, and the blood then.
         self.values: list[np.ndarray] = [] if keep is None else [keep(self.auc)]
         self.bloods: list[np.ndarray] = [blood.free(0.0)]
-        #: Most states held at once, for tests of the bound.
-        self.most_states = 0
-
-    @property
-    def kept(self) -> bool:
-        """Return whether every stage was kept."""
-        return self._steps is not None
+        #: Most states held at once, for tests of the bound, and steps that were run again.
+        self.most_states = self.repeated = 0
 
     def __call__(self, t: float, h: float, step: Step, fresh: bool, hit: bool) -> None:
         """Take an accepted step of :func:`krogh.transport.integrate.integrate`."""
-        index = len(self.marks)
         self.marks.append(Mark(t, h, fresh, hit))
         for b, u, here in zip(self.table.b, step.states, step.bloods, strict=True):
             if b != 0:
@@ -80,21 +76,24 @@ class Tape:
         if self._keep is not None:
             self.values.append(self._keep(step.landed))
         self.bloods.append(step.bloods[-1])
-        per_step = len(self.table.b)  # its stages but the first, and F at its start
-        if self._steps is not None:
-            self._steps.append(_slim(step))
-            if len(self._steps) * per_step > self.budget:
-                self._starts = {i: (s.states[0], s.rates[0]) for i, s in enumerate(self._steps)}
-                self._steps = None
-        elif index % self._every == 0:
-            self._starts[index] = (step.states[0], step.rates[0])
-        if self._steps is None and len(self._starts) > max(2, self.budget // 4):
-            if self._every * per_step > self.budget // 2:
-                self.budget *= 2  # both halves are full: grow by the square root of the number of steps
+        self._last.append(_slim(step))
+        while self._held() > self.budget and len(self._last) > 1:
+            self._forget_oldest()
+        self.most_states = max(self.most_states, self._held())
+
+    def _held(self) -> int:
+        return len(self._last) * self._per_step + 2 * len(self._starts)
+
+    def _forget_oldest(self) -> None:
+        """Let go of the stages of the first step that is whole; its start may stay as a checkpoint."""
+        number, step = len(self.marks) - len(self._last), self._last.popleft()
+        if number % self._every == 0:
+            self._starts[number] = (step.states[0], step.rates[0])
+        if 2 * len(self._starts) > self.budget // 2:
             self._every *= 2
             self._starts = {i: s for i, s in self._starts.items() if i % self._every == 0}
-        held = len(self._steps) * per_step if self._steps is not None else 2 * len(self._starts)
-        self.most_states = max(self.most_states, held)
+            # what lies between two checkpoints has half of the budget
+            self.budget = max(self.budget, 2 * self._every * self._per_step)
 
     def backwards(self) -> Iterator[tuple[int, Step]]:
         """Yield (number, step) from the last to the first.
@@ -104,15 +103,19 @@ class Tape:
         ConvergenceError
             If a step that was run before has no solution now.
         """
-        if self._steps is not None:
-            yield from reversed(list(enumerate(self._steps)))
-            return
         stop = len(self.marks)
-        for first in sorted(self._starts, reverse=True):
-            u, rate = self._starts[first]
-            stretch = self._run(first, stop, u, rate)
-            held = 2 * len(self._starts) + len(stretch) * len(self.table.b)
-            self.most_states = max(self.most_states, held)
+        if len(self._last) == stop:
+            yield from reversed(list(enumerate(self._last)))
+            return
+        while self._last:  # whole steps make room for the stretches; some of their starts stay: one may go back again
+            step, stop = self._last.pop(), stop - 1
+            if stop % self._every == 0:
+                self._starts[stop] = (step.states[0], step.rates[0])
+            yield stop, step
+        for first in sorted((i for i in self._starts if i < stop), reverse=True):
+            stretch = self._run(first, stop, *self._starts[first])
+            self.repeated += len(stretch)
+            self.most_states = max(self.most_states, 2 * len(self._starts) + len(stretch) * self._per_step)
             while stretch:
                 yield first + len(stretch) - 1, stretch.pop()
             stop = first

@@ -73,12 +73,16 @@ class BlockBase(ABC):
         """Return the transposed derivatives of F, for gradients."""
 
     @cached_property
+    def parent_plane(self) -> np.ndarray:
+        """Return the next plane towards the blood, -1 for the first."""
+        model = self.model
+        planes = [np.arange(-1, model.grid[0] - 1), *(np.arange(leaf.start, leaf.stop) for leaf in model.leaves)]
+        return np.concatenate(planes)
+
+    @cached_property
     def parent(self) -> np.ndarray:
         """Return the next unknown towards the blood."""
-        model, faces = self.model, self.model.faces
-        planes = [np.arange(-1, model.grid[0] - 1)]
-        planes += [np.arange(leaf.start, leaf.stop) for leaf in model.leaves]
-        plane = np.concatenate(planes)
+        plane, faces = self.parent_plane, self.model.faces
         return np.where(plane[:, None] >= 0, plane[:, None] * faces + np.arange(faces), -1).ravel().astype(np.int64)
 
     def planes_of(self, u: np.ndarray) -> np.ndarray:

@@ -124,12 +124,12 @@ class Flows(Ledger):
                 change = u[s, own] - before[s]
                 rate = term.rate[s][:, None]
                 now, then = (rate * x / (1 + np.maximum(x, 0.0) * term.inverse_km[s]) for x in (u[s, own], before[s]))
-                scale = float(self._held(term, s, gh) * np.abs(u[s, own]).max()) + 1e-300
+                scale = float(self.held(term, s, gh) * np.abs(u[s, own]).max()) + 1e-300
                 off = now - then - self._wide(slopes[i][s]) * change
                 worst = max(worst, gh * float(np.abs(off).max()) / scale)
                 if product is not None:  # what was formed was taken from the state before
                     scale = float(
-                        self._held(term, product, gh) * max(np.abs(u[product, own]).max(), 1e-3 * np.abs(u[s, own]).max())
+                        self.held(term, product, gh) * max(np.abs(u[product, own]).max(), 1e-3 * np.abs(u[s, own]).max())
                     )
                     worst = max(worst, gh * float(np.abs(now - then).max()) / (scale + 1e-300))
         return worst
@@ -139,7 +139,8 @@ class Flows(Ledger):
         """Return slopes (n) so that they multiply cells (n, F)."""
         return slope[:, None]
 
-    def _held(self, term: ReactionTerm, s: int, gh: float) -> float:
+    def held(self, term: ReactionTerm, s: int, gh: float) -> float:
+        """Return the least capacity per area of the cells of a reaction, with what the reaction adds to it."""
         mass = self.model.mass[s, term.start : term.stop] if term.leaf is None else self.model.leaves[term.leaf].mass[s]
         return float((mass + gh * term.rate[s]).min())
 

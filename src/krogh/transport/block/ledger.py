@@ -72,9 +72,12 @@ class Ledger:
         return out
 
     def _ledger_first_order(self, out: np.ndarray, row: int, u: np.ndarray, blood: np.ndarray) -> int:
-        """Add exchange with the blood reservoir and losses; return the next row."""
+        nx = self.model.grid[0]
+        return self.first_order(out, row, np.stack([plane_sums(x[:nx], self.area) for x in u]), blood)
+
+    def first_order(self, out: np.ndarray, row: int, sums: np.ndarray, blood: np.ndarray) -> int:
+        """Add exchange with the blood reservoir and losses for plane sums (S, nx); return the next row."""
         model, nx = self.model, self.model.grid[0]
-        sums = np.stack([plane_sums(x[:nx], self.area) for x in u])
         out[:, row] = (model.inflow * blood[:, None]).sum(-1) * self.area.sum()
         out[:, row + 1] = (model.inflow * sums).sum(-1)
         row += 2

@@ -19,7 +19,7 @@ from krogh.transport.block.model import BLOOD, BlockModel
 from krogh.transport.block.modes import Modes
 from krogh.transport.linear.gmres import gmres
 
-__all__ = ["PlaneResult", "Planes", "Reference"]
+__all__ = ["PlaneResult", "Planes", "Reference", "bands"]
 
 _MOST_NEWTON = 30
 
@@ -59,6 +59,25 @@ class PlaneResult:
     products: int
 
 
+def bands(model: BlockModel, reference: Reference, gh: float, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (diagonal, lower, upper), each (S, nx), of the rows along x: links and references added to `diagonal`."""
+    diagonal = diagonal.copy()
+    lower, upper = np.zeros_like(diagonal), np.zeros_like(diagonal)
+    upper[:, :-1] = gh * model.link
+    lower[:, 1:] = gh * model.link
+    diagonal[:, :-1] += gh * model.link
+    diagonal[:, 1:] += gh * model.link
+    for k, law in enumerate(model.laws):
+        b = model.port_cell[law.head]
+        diagonal[:, b] += gh * reference.head[k]
+        if law.tail != BLOOD and np.any(reference.tail[k] > 0):
+            a = model.port_cell[law.tail]
+            diagonal[:, a] += gh * reference.tail[k]
+            upper[:, a] += gh * reference.head[k]
+            lower[:, b] += gh * reference.tail[k]
+    return diagonal, lower, upper
+
+
 class Planes:
     """Hold the factors for one gh: pivots (S, nx, F) and the answer H (S, P, K, F) of the ports to unit fluxes.
 
@@ -74,7 +93,7 @@ class Planes:
         self.model, self.modes, self.laws, self.reference, self.gh = model, modes, laws, reference, gh
         self.area = model.area_m2.ravel()
         s, nx = diagonal.shape
-        self._bands(diagonal)
+        self.diagonal, self.lower, self.upper = bands(model, reference, gh, diagonal)
         cells = model.port_cell
         self.w0, self.w1 = (int(cells.min()), int(cells.max())) if cells.size else (0, 0)
         self.inverse = np.empty((s, nx, model.faces))
@@ -82,23 +101,6 @@ class Planes:
             factor(self.diagonal[i], gh * model.lateral[i], modes.values, self.lower[i], self.upper[i], self.w0, self.w1,
                    self.inverse[i])  # fmt: skip
         self._answers()
-
-    def _bands(self, diagonal: np.ndarray) -> None:
-        model, gh, ref = self.model, self.gh, self.reference
-        self.diagonal = diagonal.copy()
-        self.lower, self.upper = np.zeros_like(diagonal), np.zeros_like(diagonal)
-        self.upper[:, :-1] = gh * model.link
-        self.lower[:, 1:] = gh * model.link
-        self.diagonal[:, :-1] += gh * model.link
-        self.diagonal[:, 1:] += gh * model.link
-        for k, law in enumerate(model.laws):
-            b = model.port_cell[law.head]
-            self.diagonal[:, b] += gh * ref.head[k]
-            if law.tail != BLOOD and np.any(ref.tail[k] > 0):
-                a = model.port_cell[law.tail]
-                self.diagonal[:, a] += gh * ref.tail[k]
-                self.upper[:, a] += gh * ref.head[k]
-                self.lower[:, b] += gh * ref.tail[k]
 
     def _answers(self) -> None:
         model, laws = self.model, self.laws

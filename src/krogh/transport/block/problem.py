@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from krogh.barrier.model import Barrier
+from krogh.errors import InputError
 from krogh.transport.block.axis import Axis
 from krogh.transport.block.base import BlockBase
+from krogh.transport.block.device.place import Place
 from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
 from krogh.transport.block.system import BlockSystem
 from krogh.transport.block.uneven import TissueMaps, layered
@@ -21,6 +23,7 @@ from krogh.transport.march import BloodSource, March, check_blood
 from krogh.transport.memory import check_memory
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.solution import LedgerSolution
+from krogh.transport.steppers import MARCHES, STEPPERS
 
 __all__ = ["BlockProblem", "BlockSolution", "Lumen", "memory_bytes", "solve_block"]
 
@@ -100,11 +103,30 @@ class BlockProblem:
         turnover = self.lumen.turnover_per_s if self.lumen is not None else None
         return assemble_block(self.whole, self.cells, self.y, self.z, turnover_per_s=turnover)
 
-    def system(self, tolerance: float) -> BlockBase:
-        """Return what solves it: directly where the tissue is layered, by multigrid where it is not."""
-        if self.tissue is None or self.tissue.uniform:
+    def system(self, tolerance: float, place: Place | None = None) -> BlockBase:
+        """Return what solves it: directly where the tissue is layered, by multigrid where it is not.
+
+        Parameters
+        ----------
+        place : Place, optional
+            Let torch solve it there; by default the compiled loops of the processor do.
+
+        Raises
+        ------
+        InputError
+            If the tissue is uneven and a place is given.
+        """
+        uneven = None if self.tissue is None or self.tissue.uniform else self.tissue
+        if place is not None:
+            if uneven is not None:
+                raise InputError("--device", got=f"{place.name} with a tissue that differs from cell to cell",
+                                 expected="layered tissue; maps on the routes are fine", hint="use --device cpu")  # fmt: skip
+            from krogh.transport.block.device.system import DeviceSystem
+
+            return DeviceSystem(self._layered(), place, tolerance=tolerance)
+        if uneven is None:
             return BlockSystem(self._layered(), tolerance=tolerance)
-        return UnevenSystem(self.model(), self.tissue, tolerance=tolerance)
+        return UnevenSystem(self.model(), uneven, tolerance=tolerance)
 
     def _layered(self) -> BlockModel:
         return self.model() if self.tissue is None else layered(self.model(), self.tissue)
@@ -198,8 +220,9 @@ def solve_block(
     step_s: float | None = None,
     rtol: float = 1e-4,
     progress: Callable[[float], None] | None = None,
+    place: Place | None = None,
 ) -> BlockSolution:
-    """Solve a block; see :func:`krogh.transport.integrate.integrate` for the settings.
+    """Solve a block; see :func:`krogh.transport.integrate.integrate` for the settings, `place` for a torch device.
 
     Raises
     ------
@@ -208,17 +231,27 @@ def solve_block(
     ConvergenceError
         If the stepper cannot go on.
     """
-    check_memory(memory_bytes(problem), problem.unknowns, "block.cells, block.cells_y, block.cells_z")
+    free = place.free_bytes if place is not None else None
+    check_memory(memory_bytes(problem), problem.unknowns, "block.cells, block.cells_y, block.cells_z", free_bytes=free)
     check_blood(problem.blood, 1, len(problem.barrier.species))
-    system = problem.system(max(1e-9, min(1e-6, 1e-2 * rtol)))
+    if place is not None and method in MARCHES:
+        got = f"{method} with --device {place.name}"
+        raise InputError("method", got=got, expected=", ".join(STEPPERS), hint="use --device cpu")
+    system = problem.system(max(1e-9, min(1e-6, 1e-2 * rtol)), place)
     planes = system.plane_capacity.shape[1]
     fields = np.zeros((problem.frames_s.size, system.shape[1], planes, *system.model.grid[1:]), dtype=np.float32)
 
     def take(i: int, u: np.ndarray) -> None:
         fields[i] = u.reshape(fields.shape[1:])
 
-    march = integrate(
-        system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
-        reduce=system.plane_means, observe=Frames(problem.frames_s, take),
-    )  # fmt: skip
+    try:
+        march = integrate(
+            system, problem.blood, problem.t_end_s, method=method, step_s=step_s, rtol=rtol, progress=progress,
+            reduce=system.plane_means, observe=Frames(problem.frames_s, take),
+        )  # fmt: skip
+    except RuntimeError as error:  # what torch raises where a GPU has no room left
+        if place is None or "out of memory" not in str(error):
+            raise
+        raise InputError("mesh", got=f"{problem.unknowns:,} unknowns, more than the memory of {place.name} holds",
+                         hint="use fewer cells, --precision float32, or --device cpu") from error  # fmt: skip
     return BlockSolution(problem, system, march, fields)

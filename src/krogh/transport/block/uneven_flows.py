@@ -74,7 +74,8 @@ class UnevenFlows(Flows):
     def _wide(slope: np.ndarray) -> np.ndarray:
         return slope
 
-    def _held(self, term: ReactionTerm, s: int, gh: float) -> float:
+    def held(self, term: ReactionTerm, s: int, gh: float) -> float:
+        """Return the least capacity per area of the cells of a reaction, with what the reaction adds to it."""
         mass = self.uneven.mass[s, term.start : term.stop] if term.leaf is None else self.uneven.leaf_mass[term.leaf][s]
         return float((mass + gh * term.rate[s][:, None]).min())
 
