@@ -62,7 +62,8 @@ def run() -> None:
         truth = (4 * fine - coarse) / 3 if factor is None else 1.5 * fine - 0.5 * coarse  # second order, or nearly 1.6 at an edge
         size = np.sqrt((truth**2).sum())
         for tol in (1e-3, 3e-4):
-            spent, found = timed(lambda p=patchy(_MAP, factor=factor), tol=tol: pinn.solve(p, tol=tol, strict=False))  # type: ignore[misc]
+            problem = patchy(_MAP, factor=factor)
+            spent, found = timed(lambda p=problem, tol=tol: pinn.solve(p, tol=tol, strict=False))  # type: ignore[misc]
             error, doubt = (float(np.sqrt(((x - truth) ** 2).sum()) / size) for x in (found.fields[:, 0], fine))
             print(
                 f"pinn  block, {name}, tol {tol:.0e}: error {error:.1e} (goal <= 5e-4) beside extrapolated finite volumes, which "
