@@ -84,7 +84,7 @@ def _everything(ny, nz):
     spot = np.ones((ny, nz))
     spot[0, 0] = 20.0
     flat = lambda a: a.reshape(1, 1, -1)  # noqa: E731
-    forms = MichaelisMenten(np.array([[0.05, 0.0]]), np.array([[0.4, np.inf]]), (1, None), name="AADC")
+    forms = MichaelisMenten(np.array([0.05, 0.0])[None, :, None], np.array([0.4, np.inf])[None, :, None], (1, None), name="AADC")
     carrier = Carrier(
         np.array([3e-8, 2e-8])[None, :, None] * flat(rng.uniform(0.5, 2, (ny, nz))), np.array([0.5, 0.2])[None, :, None], 1.0, 0.2
     )
@@ -125,11 +125,11 @@ def test_what_it_cannot_do_is_one_line():
 
 def test_compare_solvers_takes_a_block():
     patterns = [{"route": "P-gp", "shape": "patch", "factor": 0, "radius": "8 um"}]
-    block = {"cells": 20, "cells_y": 6, "cells_z": 6, "lumen": "reservoir", "patterns": patterns}
+    block = {"cells": 20, "cells_y": 6, "cells_z": 6, "patterns": patterns}
     case = plan(build_config({"compounds": ["morphine"], "duration": "1 min", "geometry": "block", "block": block}))[0]
     found = compare_solvers(case, tol=3e-3)
     assert found.converged
-    assert np.nanmax(found.error) < 3e-3  # of 20 cells across the layers
+    assert np.nanmax(found.error) < 1e-3  # of 20 cells across the layers
     assert found.mass_defect < 1e-5
 
 

@@ -126,6 +126,7 @@ class Group:
         self.rate = 0.5 * float(of.min() + of.max())
         self.apart = of - self.rate
         self.rows = [self._rows(i) for i in range(len(setting.slab.sheets))]
+        self.columns = [r.columns for r in self.rows]
         self.traces = [self._traces(r, setting.t) for r in self.rows]
         self.coefficients = [np.zeros((r.columns.size, members.size)) for r in self.rows]
         self.ends = np.cumsum([0, *[r.columns.size for r in self.rows]])
@@ -167,7 +168,13 @@ class Group:
 
     def evaluate(self, i: int, x: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Return u and every v, (1 + cells, point, mode)."""
-        return self.rows[i].columns.values(self.coefficients[i], x, t)
+        return self.columns[i].values(self.coefficients[i], x, t)
+
+    def release(self) -> None:
+        """Drop rows and factors, which are large, once the weights are found and checked."""
+        self.rows, self.traces = [], []
+        for name in ("_inner", "_outer", "_right", "_answer", "response"):
+            self.__dict__.pop(name, None)
 
     # -- factors -------------------------------------------------------------------------------------------------------------
 

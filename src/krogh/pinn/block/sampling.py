@@ -80,7 +80,7 @@ def _rates(system: BlockBase, w: BlockWindow, t: np.ndarray, whole: np.ndarray) 
     if w.walls.open:
         names, area = [n for n, _ in system.ledger_names], float(system.model.area_m2.sum())
         for s in range(w.slab.species):
-            q = w.groups[s][0].rows[0].columns.trace(0.0, t)[1] @ w.groups[s][0].coefficients[0][:, 0] * area
+            q = w.groups[s][0].columns[0].trace(0.0, t)[1] @ w.groups[s][0].coefficients[0][:, 0] * area
             out[:, 0, s, names.index("in:blood flow")] = np.maximum(q, 0.0)
             out[:, 0, s, names.index("out:blood flow")] = np.maximum(-q, 0.0)
     return out

@@ -93,12 +93,12 @@ class BlockCover(Cover):
                 (self.plan.seed, len(self.done)), self.blood_from(begin, begin + b), self._begin(),
             ).solve()  # fmt: skip
             if self.plan.levels is None:
-                return Trained(self._settled(window), math.nan)
+                return Trained(self._settled(window).release(), math.nan)
             if not window.converged:
-                return Trained(window, math.inf)
+                return Trained(window.release(), math.inf)
             found = block_certificate(window)
             if found.total <= self.plan.target or not self._widen(found.tails):
-                return Trained(window, found.total)
+                return Trained(window.release(), found.total)
 
     def _widen(self, tails: tuple[float, float]) -> bool:
         """Take more cosines in the directions whose tail is too large; tell whether any were added."""

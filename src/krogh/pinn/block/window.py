@@ -124,6 +124,14 @@ class BlockWindow:
                 a.coefficients = b.coefficients
         return self
 
+    def release(self) -> BlockWindow:
+        """Keep what evaluates the networks, and drop what trained them."""
+        for of in self.groups:
+            for g in of:
+                g.release()
+        del self.inside, self.begin
+        return self
+
     def ports_at(self, t: np.ndarray) -> np.ndarray:
         """Return u at the ports in modes at the times `t` since the event, (port, S, time, mode)."""
         thick = [x.thickness for x in self.slab.sheets]
