@@ -13,11 +13,12 @@ from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.interface import Flag
 from krogh.fexi.learned.checkpoint import protocol_key
 from krogh.fexi.learned.conditions import Conditions, check_identifiable
-from krogh.fexi.learned.flow import NpeSettings
+from krogh.fexi.learned.flow import NpeSettings, PosteriorNetwork
 from krogh.fexi.learned.practice import Plan, practise
 from krogh.fexi.learned.prior import uniform_prior
 from krogh.fexi.learned.tissue import named_prior
 from krogh.fexi.learned.train_npe import train_npe
+from krogh.fexi.learned.unrolled import UnrolledFlow
 from krogh.fexi.models import get_model
 from krogh.fexi.models.axr import AxrModel
 from krogh.fexi.protocol import Protocol
@@ -56,6 +57,30 @@ def test_weighted_samples_reach_the_exact_posterior_mean(network):
     for p in range(3):  # ranks of the truth: uniform; 64 weighted samples give steps of about 1/64
         assert stats.kstest(found.extra["rank"][:, p], "uniform").statistic < 1.63 / np.sqrt(DATA.truth.shape[0]) + 1 / 64
     assert np.median(found.extra["effective"]) > 25
+    two = fitted(network, np.tile(DATA.signals, (2, 1)), n_samples=64, threads=2)  # two pieces on two threads
+    np.testing.assert_array_equal(two.theta(), fitted(network, np.tile(DATA.signals, (2, 1)), n_samples=64).theta())
+
+
+@pytest.mark.parametrize(("n_par", "depth"), [(3, 2), (2, 1), (1, 2)])
+def test_unrolled_flow_is_the_flow(n_par, depth):
+    rng, n = np.random.default_rng(0), 30
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = PosteriorNetwork(9, n_par, NpeSettings(flow_width=16, flow_depth=depth))
+        for weights in network.flow.parameters():
+            weights.mul_(3)
+        network.spread.mul_(1.7)
+        network.centre.add_(0.3)
+        x = rng.standard_normal((n, 9))
+        base, own = 2 * rng.standard_normal((n, n_par, 20)), 4 * rng.standard_normal((n, n_par, 4))
+        u, log_q = UnrolledFlow(network).draw(x, base, own)
+        flow = network.flow(torch.as_tensor(x, dtype=torch.float32).repeat_interleave(24, dim=0))
+        relative = torch.as_tensor((u - 0.3) / 1.7, dtype=torch.float32).transpose(1, 2).reshape(-1, n_par)
+        z = flow.transform(relative).reshape(n, 24, n_par).transpose(1, 2).numpy()
+        expected = flow.log_prob(relative).reshape(n, 24).numpy() - n_par * np.log(1.7)
+    np.testing.assert_allclose(u[:, :, 20:], own, rtol=1e-6)
+    np.testing.assert_allclose(z[:, :, :20], base, atol=2e-3)
+    np.testing.assert_allclose(log_q, expected, atol=2e-3)
 
 
 def test_summary_is_near_and_its_intervals_cover(network):

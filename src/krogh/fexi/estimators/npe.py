@@ -104,7 +104,7 @@ def fit(
     effective = np.full(signals.shape[0], np.nan)
     if n_samples:
         found, effective[rows] = _sampled(
-            network, part, x, prior or checkpoint.prior, n_samples, seed, None if at is None else at[rows], progress
+            network, part, x, prior or checkpoint.prior, n_samples, seed, None if at is None else at[rows], threads, progress
         )
     else:
         found = _summarised(network, x, model.bounds, threads, progress)
@@ -172,11 +172,11 @@ def _summarised(network: Any, x: FloatArray, bounds: FloatArray, threads: int, p
 
 def _sampled(
     network: Any, part: Any, x: FloatArray, prior: MixturePrior, n_samples: int, seed: int, at: FloatArray | None,
-    progress: Progress | None,
+    threads: int, progress: Progress | None,
 ) -> tuple[Posterior, FloatArray]:  # fmt: skip
     from krogh.fexi.learned.weighing import posterior_by_flow
 
-    return posterior_by_flow(network, part, x, prior, n_samples=n_samples, seed=seed, at=at, progress=progress)
+    return posterior_by_flow(network, part, x, prior, n_samples=n_samples, seed=seed, at=at, threads=threads, progress=progress)
 
 
 def _finish(

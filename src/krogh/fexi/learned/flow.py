@@ -1,8 +1,8 @@
 """The network of ``npe``: a conditional spline flow for the joint posterior, and a summary of it in one pass.
 
 Both see the inputs of ``encoder.features`` and work on the logit scale of the parameters. The flow (one autoregressive
-rational-quadratic spline, which can follow any density in few dimensions) gives samples and densities; the summary network gives
-mean, SD and quantiles of each parameter at once and is what makes whole brains cheap.
+rational-quadratic spline, which can follow any density in few dimensions) gives samples and densities (see ``unrolled``); the
+summary network gives mean, SD and quantiles of each parameter at once and is what makes whole brains cheap.
 """
 
 from __future__ import annotations
@@ -120,27 +120,6 @@ class PosteriorNetwork(nn.Module):
         parts = [self.describe((self._tensor(x[i : i + _CHUNK]) - self.shift) / self.scale) for i in starts]
         joined = [torch.cat(part).cpu().numpy().astype(np.float64) for part in zip(*parts, strict=True)]
         return joined[0], joined[1], joined[2]
-
-    @torch.inference_mode()
-    def draw(self, x: FloatArray, base: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return samples u [voxel, sample, param] and ln q(u | x) [voxel, sample] at standard normal `base` of that shape."""
-        n, m, p = base.shape
-        context = ((self._tensor(x) - self.shift) / self.scale).repeat_interleave(m, dim=0)
-        flow = self.flow(context)
-        z = self._tensor(base.reshape(n * m, p))
-        relative = flow.transform.inv(z)
-        log_q = flow.log_prob(relative) - torch.log(self.spread).sum()
-        u = self.centre + self.spread * relative
-        return u.cpu().numpy().astype(np.float64).reshape(n, m, p), log_q.cpu().numpy().astype(np.float64).reshape(n, m)
-
-    @torch.inference_mode()
-    def log_density(self, x: FloatArray, u: FloatArray) -> FloatArray:
-        """Return ln q(u | x) [voxel, sample] of u [voxel, sample, param]."""
-        n, m, p = u.shape
-        context = ((self._tensor(x) - self.shift) / self.scale).repeat_interleave(m, dim=0)
-        relative = (self._tensor(u.reshape(n * m, p)) - self.centre) / self.spread
-        found = self.flow(context).log_prob(relative) - torch.log(self.spread).sum()
-        return found.cpu().numpy().astype(np.float64).reshape(n, m)
 
     def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.shift.device)

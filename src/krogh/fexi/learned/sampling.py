@@ -15,17 +15,17 @@ from scipy.stats import qmc
 
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress, SignalModel
-from krogh.fexi.learned import _importance
-from krogh.fexi.learned.encoder import Encoder, Gaussians, features
+from krogh.fexi.learned import _importance, _proposal
+from krogh.fexi.learned.encoder import Encoder, features
 from krogh.fexi.learned.posterior import QUANTILES, Posterior
-from krogh.fexi.learned.prior import MixturePrior, to_theta
+from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["Signals", "draw_samples", "posterior_by_sampling"]
+__all__ = ["SHARE", "Collected", "Signals", "posterior_by_sampling", "prior_parts", "sobol_points", "voxel_shift"]
 
 FloatArray = NDArray[np.float64]
 SHARE = 0.1
-_CHUNK = 2048
+_CHUNK = 256  # small enough that the samples of a chunk stay in the cache
 _ENOUGH, _MORE = 80.0, 4  # a voxel with fewer effective samples, whose 95 % interval would be too narrow, gets 4 times as many
 
 
@@ -58,15 +58,18 @@ class Signals:
         """Return what the network sees [voxel, input]."""
         return features(self.z, self.level, self.known, self.pointer)
 
-    def log_likelihood(self, theta: FloatArray) -> FloatArray:
-        """Return ln L [voxel, sample] of theta [voxel, sample, param], up to a factor of the voxel."""
+    def shape(self, theta: FloatArray) -> FloatArray:
+        """Return signals for S0 = 1 [voxel, sample, volume sorted by series] of theta [voxel, sample, param]."""
         n, m, n_par = theta.shape
         shape = self.model.shape(theta.reshape(-1, n_par), self.protocol)
         if np.any(np.diff(self.order) != 1):
             shape = shape[:, self.order]
-        out = np.empty((n, m))
-        whole = np.ascontiguousarray(shape).reshape(n, m, -1)
-        _importance.log_likelihood(self.z, self.level, self.pointer, self.known, whole, out)
+        return np.ascontiguousarray(shape).reshape(n, m, -1)
+
+    def log_likelihood(self, theta: FloatArray) -> FloatArray:
+        """Return ln L [voxel, sample] of theta [voxel, sample, param], up to a factor of the voxel."""
+        out = np.empty(theta.shape[:2])
+        _importance.log_likelihood(self.z, self.level, self.pointer, self.known, self.shape(theta), out)
         return out
 
 
@@ -82,31 +85,50 @@ def voxel_shift(z: FloatArray, n: int, seed: int) -> FloatArray:
     return np.asarray(np.mod(z @ direction, 1.0))
 
 
-def _roots(prior: MixturePrior) -> tuple[FloatArray, FloatArray, FloatArray]:
+def prior_parts(prior: MixturePrior) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights (background first, none 0), means and Cholesky roots, as the kernels take them."""
     n_par = prior.bounds.shape[0]
     roots = [np.linalg.cholesky(c) for c in prior.cov]
     return np.maximum(prior.weight, 1e-12), prior.mean, np.array(roots).reshape(-1, n_par, n_par)
 
 
-def draw_samples(
-    signals: Signals, guess: Gaussians, prior: MixturePrior, n_samples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return samples theta [voxel, sample, param] of the network and the prior, and ln of their weights [voxel, sample]."""
-    n, n_par = signals.z.shape[0], prior.bounds.shape[0]
-    u, log_g, log_q = np.empty((n, n_samples, n_par)), np.empty((n, n_samples)), np.empty((n, n_samples))
-    _importance.propose(
-        guess.weight, guess.mean, guess.root, *_roots(prior), SHARE, sobol_points(n_samples, n_par),
-        voxel_shift(signals.z, n_par + 1, seed), u, log_g, log_q,
-    )  # fmt: skip
-    theta = to_theta(u, prior.bounds)
-    return theta, signals.log_likelihood(theta) + log_g - log_q
+class Collected:
+    """Gather posteriors of weighted samples, some voxels at a time: ``posterior`` and ``effective`` [voxel].
 
+    `at` [voxel, param] are values whose posterior rank is wanted.
+    """
 
-def log_g(prior: MixturePrior, u: FloatArray) -> FloatArray:
-    """Return ln g [voxel, sample]."""
-    out = np.empty(u.shape[0] * u.shape[1])
-    _importance.log_prior(u.reshape(-1, u.shape[2]), *_roots(prior), out)
-    return out.reshape(u.shape[:2])
+    def __init__(self, signals: Signals, bounds: FloatArray, at: FloatArray | None) -> None:
+        n, n_par = signals.z.shape[0], bounds.shape[0]
+        self.signals, self.bounds, self.at = signals, bounds, at
+        self.effective = np.empty(n)
+        self.posterior = Posterior(
+            np.empty((n, n_par)), np.empty((n, n_par)), np.empty((n, n_par, len(QUANTILES))), np.empty(n),
+            None if at is None else np.empty((n, n_par)),
+        )  # fmt: skip
+
+    def add(self, rows: NDArray[np.intp], fraction: FloatArray, ratio: FloatArray) -> None:
+        """Weight samples `fraction` [voxel, sample, param] of the bounds by L x ratio; keep what is reported of `rows`."""
+        part, out = self.signals.take(rows), self.posterior
+        low, width = self.bounds[:, 0], np.ptp(self.bounds, axis=1)
+        theta = low + width * fraction
+        n, n_m, n_par = fraction.shape
+        weight, mean, variance = np.empty((n, n_m)), np.empty((n, n_par)), np.empty((n, n_par))
+        evidence, effective = np.empty(n), np.empty(n)
+        _importance.weigh(
+            part.z, part.level, part.pointer, part.known, part.shape(theta), ratio, fraction, weight, mean, variance, evidence,
+            effective,
+        )  # fmt: skip
+        bits = max(1, (n_m - 1).bit_length())
+        keys, quantiles = np.empty((n, n_par, n_m), np.int64), np.empty((n, n_par, len(QUANTILES)))
+        _importance.sort_keys(fraction, bits, keys)
+        keys.sort(axis=2)
+        _importance.read_quantiles(keys, bits, fraction, weight, np.array(QUANTILES), quantiles)
+        out.mean[rows], out.sd[rows] = low + width * mean, width * np.sqrt(variance)
+        out.quantiles[rows] = low[:, None] + width[:, None] * quantiles
+        out.log_evidence[rows], self.effective[rows] = evidence, effective
+        if self.at is not None and out.rank is not None:
+            out.rank[rows] = np.einsum("vm,vmp->vp", weight, theta < self.at[rows][:, None])
 
 
 def posterior_by_sampling(
@@ -125,29 +147,23 @@ def posterior_by_sampling(
     `at` [voxel, param] are values whose posterior rank is wanted.
     """
     n, n_par = signals.z.shape[0], prior.bounds.shape[0]
-    out = Posterior(
-        np.empty((n, n_par)), np.empty((n, n_par)), np.empty((n, n_par, len(QUANTILES))), np.empty(n),
-        None if at is None else np.empty((n, n_par)),
-    )  # fmt: skip
-    effective = np.empty(n)
+    found, parts = Collected(signals, prior.bounds, at), prior_parts(prior)
+    points = {m: sobol_points(m, n_par) for m in (n_samples, _MORE * n_samples)}
 
     def fill(rows: NDArray[np.intp], samples: int) -> None:
         part = signals.take(rows)
-        theta, weight = draw_samples(part, encoder.posterior(part.inputs()), prior, samples, seed)
-        mean, variance, quantiles = (np.empty((rows.size, n_par, *more)) for more in ((), (), (len(QUANTILES),)))
-        evidence, count = np.empty(rows.size), np.empty(rows.size)
-        _importance.summarise(theta, weight, np.array(QUANTILES), mean, variance, quantiles, evidence, count)
-        out.mean[rows], out.sd[rows], out.quantiles[rows] = mean, np.sqrt(variance), quantiles
-        out.log_evidence[rows], effective[rows] = evidence, count
-        if at is not None and out.rank is not None:
-            out.rank[rows] = np.einsum("vm,vmp->vp", weight, theta < at[rows][:, None])
+        guess = encoder.posterior(part.inputs())
+        fraction, ratio = np.empty((rows.size, samples, n_par)), np.empty((rows.size, samples))
+        shift = voxel_shift(part.z, n_par + 1, seed)
+        _proposal.propose(guess.weight, guess.mean, guess.root, *parts, SHARE, points[samples], shift, fraction, ratio)
+        found.add(rows, fraction, ratio)
 
     def work(rows: slice) -> None:
-        every = np.arange(rows.start, rows.stop)
-        fill(every, n_samples)
-        poor = every[effective[every] < _ENOUGH]
-        for some in np.array_split(poor, -(-poor.size * _MORE // _CHUNK)) if poor.size else ():
-            fill(some, _MORE * n_samples)
+        for some in np.array_split(np.arange(rows.start, rows.stop), max(1, -(-(rows.stop - rows.start) // _CHUNK))):
+            fill(some, n_samples)
+            poor = some[found.effective[some] < _ENOUGH]
+            if poor.size:
+                fill(poor, _MORE * n_samples)
 
-    run_chunks(work, n, threads=threads, progress=progress, chunk=_CHUNK)
-    return out, effective
+    run_chunks(work, n, threads=threads, progress=progress, chunk=16 * _CHUNK)
+    return found.posterior, found.effective

@@ -1,6 +1,7 @@
 """Posteriors from samples of a flow, weighted by likelihood and prior: exact in the limit, whatever the flow learned.
 
-One sample in ten comes from the prior itself, so that no weight exceeds ten times its fair share (as in ``sampling``).
+One sample in ten comes from the prior itself, so that no weight exceeds ten times its fair share (as in ``sampling``). Which ones
+hangs on the signals of the voxel, so that their errors are not the same in all voxels.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress
-from krogh.fexi.learned import _importance
-from krogh.fexi.learned.posterior import QUANTILES, Posterior
-from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
-from krogh.fexi.learned.sampling import SHARE, Signals, log_g, sobol_points, voxel_shift
+from krogh.fexi.learned import _proposal
+from krogh.fexi.learned.posterior import Posterior
+from krogh.fexi.learned.prior import MixturePrior, to_u
+from krogh.fexi.learned.sampling import SHARE, Collected, Signals, prior_parts, sobol_points, voxel_shift
+from krogh.fexi.learned.unrolled import UnrolledFlow
 
 if TYPE_CHECKING:
     from krogh.fexi.learned.flow import PosteriorNetwork
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["posterior_by_flow"]
 
 FloatArray = NDArray[np.float64]
-_CHUNK = 512
+_CHUNK = 128
+_POOL = 4096
+_POOR, _MORE = 0.25, 4  # a voxel with fewer effective samples than a quarter of all gets 4 times as many
 
 
 def posterior_by_flow(
@@ -35,37 +40,31 @@ def posterior_by_flow(
     n_samples: int,
     seed: int,
     at: FloatArray | None = None,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[Posterior, FloatArray]:
     """Return the posterior of every voxel and the effective number of its samples; `at` as in ``posterior_by_sampling``."""
-    n, n_par = x.shape[0], prior.bounds.shape[0]
-    out = Posterior(
-        np.empty((n, n_par)), np.empty((n, n_par)), np.empty((n, n_par, len(QUANTILES))), np.empty(n),
-        None if at is None else np.empty((n, n_par)),
-    )  # fmt: skip
-    effective, few = np.empty(n), max(1, round(SHARE * n_samples))
-    points = sobol_points(n_samples - few, n_par)
-    own = to_u(prior.draw(few, np.random.default_rng([seed, 78])), prior.bounds)
-    share = few / n_samples
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, n))
-        part = signals.take(rows)
-        place = np.mod(points + voxel_shift(part.z, n_par, seed)[:, None], 1.0)
-        u, log_q = network.draw(x[rows], ndtri(np.clip(place, 1e-7, 1 - 1e-7)))
-        there = np.broadcast_to(own, (u.shape[0], *own.shape))
-        u = np.ascontiguousarray(np.concatenate([u, there], axis=1))
-        log_q = np.concatenate([log_q, network.log_density(x[rows], there)], axis=1)
-        g = log_g(prior, u)
-        mixed = np.logaddexp(np.log1p(-share) + log_q, np.log(share) + g)
-        theta = to_theta(u, prior.bounds)
-        weight, variance = part.log_likelihood(theta) + g - mixed, np.empty((theta.shape[0], n_par))
-        _importance.summarise(
-            theta, weight, np.array(QUANTILES), out.mean[rows], variance, out.quantiles[rows], out.log_evidence[rows],
-            effective[rows],
-        )  # fmt: skip
-        out.sd[rows] = np.sqrt(variance)
-        if at is not None and out.rank is not None:
-            out.rank[rows] = np.einsum("vm,vmp->vp", weight, theta < at[rows][:, None])
-        if progress is not None:
-            progress(rows.stop, n)
-    return out, effective
+    n_par = prior.bounds.shape[0]
+    found, flow, parts = Collected(signals, prior.bounds, at), UnrolledFlow(network), prior_parts(prior)
+    pool = to_u(prior.draw(_POOL, np.random.default_rng([seed, 78])), prior.bounds)
+    few = {m: max(1, round(SHARE * m)) for m in (n_samples, _MORE * n_samples)}
+    points = {m: sobol_points(m - few[m], n_par).T for m in few}
+
+    def fill(rows: NDArray[np.intp], samples: int) -> None:
+        shift = voxel_shift(signals.z[rows], n_par + 1, seed)
+        place = np.mod(points[samples] + shift[:, :n_par, None], 1.0)
+        picks = ((shift[:, n_par] * _POOL).astype(np.int64)[:, None] + np.arange(few[samples])) % _POOL
+        u, log_q = flow.draw(x[rows], ndtri(np.clip(place, 1e-7, 1 - 1e-7)), pool[picks].transpose(0, 2, 1))
+        fraction, ratio = np.empty((rows.size, samples, n_par)), np.empty((rows.size, samples))
+        _proposal.compare(u, log_q, *parts, few[samples] / samples, fraction, ratio)
+        found.add(rows, fraction, ratio)
+
+    def work(rows: slice) -> None:
+        for some in np.array_split(np.arange(rows.start, rows.stop), max(1, -(-(rows.stop - rows.start) // _CHUNK))):
+            fill(some, n_samples)
+            poor = some[found.effective[some] < _POOR * n_samples]
+            if poor.size:
+                fill(poor, _MORE * n_samples)
+
+    run_chunks(work, x.shape[0], threads=threads, progress=progress, chunk=16 * _CHUNK)
+    return found.posterior, found.effective
