@@ -103,9 +103,7 @@ def _everything(ny, nz):
 def test_two_species_a_lumen_a_leak_and_an_enzyme_agree_with_finite_volumes():
     y, z = Axis(np.array([4e-6, 6e-6])), uniform_axis(12e-6, 1)
     lumen = Lumen(1.5e-6, 2.0, np.array([[3e-10, 2e-10]]))
-    problem = BlockProblem(
-        _everything(2, 1), decaying(1 / 300, species=2), 20.0, y, z, cells=36, lumen=lumen, fu_plasma=0.4
-    )
+    problem = BlockProblem(_everything(2, 1), decaying(1 / 300, species=2), 20.0, y, z, cells=36, lumen=lumen, fu_plasma=0.4)
     networks, volumes = pinn.solve(problem, tol=1e-2), solve_block(replace(problem, cells=60), rtol=1e-6)
     t = np.linspace(1, 20, 40)
     for medium in volumes.system.model.media:
@@ -125,11 +123,11 @@ def test_what_it_cannot_do_is_one_line():
 
 def test_compare_solvers_takes_a_block():
     patterns = [{"route": "P-gp", "shape": "patch", "factor": 0, "radius": "8 um"}]
-    block = {"cells": 20, "cells_y": 6, "cells_z": 6, "patterns": patterns}
+    block = {"cells": 60, "cells_y": 6, "cells_z": 6, "patterns": patterns}
     case = plan(build_config({"compounds": ["morphine"], "duration": "1 min", "geometry": "block", "block": block}))[0]
     found = compare_solvers(case, tol=3e-3)
     assert found.converged
-    assert np.nanmax(found.error) < 1e-3  # of 20 cells across the layers
+    assert np.nanmax(found.error) < 1e-3  # of 60 cells across the layers; 5e-3 with 20
     assert found.mass_defect < 1e-5
 
 
@@ -149,7 +147,7 @@ def test_newton_settles_a_saturable_law_and_says_when_it_does_not():
     def misfit(r):
         return r / (1 + np.abs(r)) + 1 - r, lambda v: v - v / (1 + np.abs(r)) ** 2
 
-    found, _, good = settle(np.zeros(3), misfit, tolerance=1e-12)
+    found, _, good = settle(np.ones(3), misfit, tolerance=1e-12)
     assert good
     assert found == pytest.approx(np.full(3, (1 + np.sqrt(5)) / 2))
     assert not settle(np.ones(2), lambda r: (np.full(2, np.nan), lambda v: v), tolerance=1e-9)[2]
