@@ -132,7 +132,7 @@ def _graph_day(name: str, build: Callable[[bool], Graph], goal: float) -> None:
     print(f"24 h, three doses, P-gp, {name} at rtol 1e-3: {spent:.2f} s (goal {goal:g}), {march.stats.steps} steps, "
           f"{march.stats.iterations / march.stats.solves:.1f} iterations a stage, "
           f"AUC error {abs(coarse / fine - 1):.1e} on a coarser mesh (goal 5e-6), "
-          f"worst mass defect of a step {march.worst_defect:.0e}")  # fmt: skip
+          f"worst mass defect of a step {march.worst_defect:.0e}, factors {march.factors}")  # fmt: skip
 
 
 def _slab_and_cylinder() -> None:

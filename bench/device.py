@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.block import patchy
+from bench.block import DAY_S, Doses, patchy
 from krogh.transport.block.base import BlockBase
 from krogh.transport.block.device.arrays import on_device
 from krogh.transport.block.device.place import Place
 from krogh.transport.block.device.system import DeviceSystem
 from krogh.transport.block.model import BlockModel
 from krogh.transport.block.system import BlockSystem
+from krogh.transport.integrate import integrate
 
 #: Arrays that a stage must at least read or write once: residual 3, two transforms 8, two sweeps along x 6, update 3.
 _PASSES = 20
@@ -60,6 +61,14 @@ def _stage(name: str, n: int, system: BlockBase, device: str, bandwidth: float) 
           f"{100 * least / found[1]:.0f} % of what the bandwidth allows for {_PASSES} passes in float64")  # fmt: skip
 
 
+def _day(name: str, n: int, system: BlockBase) -> None:
+    """Print a day with three doses, in seconds of the clock: a GPU works while the processor waits."""
+    start = time.perf_counter()
+    march = integrate(system, Doses(), DAY_S, rtol=1e-3, reduce=system.plane_means)
+    print(f"{name} {n}^3, 24 h, three doses, P-gp, rtol 1e-3: {time.perf_counter() - start:.1f} s, {march.stats.steps} steps, "
+          f"worst mass defect of a step {march.worst_defect:.0e}")  # fmt: skip
+
+
 def _systems(model: BlockModel) -> list[tuple[str, str, Callable[[], BlockBase]]]:
     def torch_on(device: str, precision: str) -> Callable[[], BlockBase]:
         return lambda: DeviceSystem(model, Place(device, precision), tolerance=1e-6)
@@ -86,6 +95,10 @@ def run() -> None:
                 bandwidths[device] = _bandwidth(device)
                 print(f"triad bandwidth of {device}{', one thread' * (device == 'cpu')}: {bandwidths[device] / 1e9:.0f} GB/s")
             _stage(name, n, build(), device, bandwidths[device])
+    for n in (24, *((128, 256) if gpu else ())):
+        for name, device, build in _systems(patchy(n)):
+            if n == 24 or device != "cpu":
+                _day(name, n, build())
     if not gpu:
         print("no GPU here: the CUDA device was not exercised, only its code on the processor")
 

@@ -32,7 +32,8 @@ CASES: dict[str, tuple[str, Any]] = {
     "selfsup, AXR weighted 10": ("selfsup", PointSettings(parameter_weights=(1.0, 1.0, 10.0), rounds=150)),
     "supervised, true labels": ("supervised", PointSettings(**_WIDE)),
     "supervised, ML labels": ("supervised", PointSettings(labels="ml", **_WIDE)),
-    "physics": ("physics", PhysicsSettings()),
+    "physics, flat prior": ("physics", PhysicsSettings(prior="flat")),
+    "physics, prior of the scan": ("physics", PhysicsSettings()),
 }
 
 

@@ -34,7 +34,7 @@ def _wrong(factor: float, shift: float):
     def fit(model, protocol, signals, **settings):
         made = get_estimator("eb")(model, protocol, signals, **settings)
         moved = {k: v + shift * made.sd[k] for k, v in made.parameters.items()}
-        return dataclasses.replace(made, parameters=moved, sd={k: factor * v for k, v in made.sd.items()})
+        return dataclasses.replace(made, parameters=moved, sd={k: factor * v for k, v in made.sd.items()}, extra={})
 
     return fit
 
@@ -80,3 +80,32 @@ def test_refusals():
         calibrate(MODEL, PROTOCOL, PRIOR.draw, snr=-1.0)
     with pytest.raises(UsageError, match="no SD"):
         right(estimator=lambda *a, **k: dataclasses.replace(get_estimator("nlls")(*a, **{"noise_sd": k["noise_sd"]}), sd={}))
+
+
+def test_quantiles_give_ranks_and_coverage_exactly():
+    """Gaussian quantiles: the level of every value is its normal probability, also beyond the last quantile."""
+    from scipy.special import ndtri
+
+    from krogh.fexi.calibration import _between
+    from krogh.fexi.learned.posterior import QUANTILES
+
+    levels, z = np.array(QUANTILES), np.linspace(-4, 4, 101)
+    quantiles = np.broadcast_to(2 + 3 * ndtri(levels), (101, 1, levels.size))
+    np.testing.assert_allclose(_between(quantiles, levels, (2 + 3 * z)[:, None])[:, 0], ndtr(z), atol=1e-12)
+    assert np.isnan(_between(np.full((1, 1, levels.size), np.nan), levels, np.ones((1, 1)))).all()
+
+
+def test_intervals_of_the_coverage_hold_the_truth_at_their_level():
+    rng = np.random.default_rng(1)
+    inside = []
+    for _ in range(200):
+        low, high = Ranks(rng.random((8, 60, 1))).coverage_interval()
+        inside.append((low[:, 0] <= LEVELS) & (high[:, 0] >= LEVELS))
+    assert np.all(np.abs(np.mean(inside, axis=0) - 0.96) < 0.05)
+
+
+def test_what_cannot_be_identified_is_refused():
+    from krogh.fexi.models import get_model
+
+    with pytest.raises(InputError, match="cannot tell apart"):
+        calibrate(get_model("2cm", fixed={}), PROTOCOL, PRIOR.draw, snr=50.0)

@@ -41,7 +41,7 @@ def test_posteriors_are_those_of_the_dictionary_under_the_same_prior(scan):
 @pytest.mark.slow
 def test_same_voxel_same_bytes_in_any_company_and_by_seed(scan):
     data, found = scan
-    again = {"noise_sd": 0.01, "trained": found.extra["trained"]}
+    again = {"noise_sd": 0.01, "weights": found.extra["weights"]}
     hbayes = get_estimator("hbayes")
     whole = hbayes(AxrModel(), PROTOCOL, data.signals, **again)
     np.testing.assert_array_equal(whole.theta(), found.theta())
@@ -50,7 +50,7 @@ def test_same_voxel_same_bytes_in_any_company_and_by_seed(scan):
     np.testing.assert_allclose(hbayes(AxrModel(), PROTOCOL, data.signals[3:50], **again).theta(), found.theta()[3:50], rtol=1e-5)
     fresh = hbayes(AxrModel(), PROTOCOL, data.signals, noise_sd=0.01, max_components=1)
     np.testing.assert_array_equal(fresh.theta(), found.theta())
-    with pytest.raises(UsageError, match="another protocol"):
+    with pytest.raises(UsageError, match="another bounds"):
         hbayes(AxrModel(bounds={"sigma": (-0.5, 1.0)}), PROTOCOL, data.signals, **again)
 
 

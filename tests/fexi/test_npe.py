@@ -12,7 +12,7 @@ from krogh.fexi import get_estimator, preset
 from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.interface import Flag
 from krogh.fexi.learned.checkpoint import protocol_key
-from krogh.fexi.learned.conditions import Conditions, check_identifiable
+from krogh.fexi.learned.conditions import Conditions
 from krogh.fexi.learned.flow import NpeSettings, PosteriorNetwork
 from krogh.fexi.learned.practice import Plan, practise
 from krogh.fexi.learned.prior import uniform_prior
@@ -21,6 +21,7 @@ from krogh.fexi.learned.train_npe import train_npe
 from krogh.fexi.learned.unrolled import UnrolledFlow
 from krogh.fexi.models import get_model
 from krogh.fexi.models.axr import AxrModel
+from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
 
 PROTOCOL = preset("human-bbb")

@@ -8,7 +8,9 @@ import krogh
 from krogh.errors import InputError
 from krogh.plots.block import chosen_frames, draw_block, plane_index
 from krogh.plots.profile import draw_profile
+from krogh.plots.render import _marked
 from krogh.plots.section import draw_section
+from krogh.plots.volume import render_volume
 
 from .conftest import check
 
@@ -69,3 +71,41 @@ def test_an_empty_block_is_dark(leaky):
     empty["field"] = empty["field"] * 0
     check(draw_block(empty))
     assert np.isfinite(draw_block(empty).get_size_inches()).all()
+
+
+def test_a_profile_jumps_at_membranes_only(leaky):
+    lines = [line for line in draw_profile(leaky).axes[0].lines if len(line.get_xdata()) > 3][:10]
+    ends = {}
+    for solid in lines[0:10:2]:  # the bands of one time, from blood to tissue
+        ends[float(solid.get_xdata()[0])] = (float(solid.get_ydata()[0]), float(solid.get_ydata()[-1]))
+    values = [ends[x] for x in sorted(ends)]
+    tissue, before = values[-1][0], values[-2][1]  # end-feet and interstitium touch without a membrane
+    assert tissue == pytest.approx(before, rel=0.05)
+    assert abs(values[1][0] / values[0][1] - 1) > 0.2  # the luminal membrane
+
+
+def test_what_a_map_marks_does_not_hang_on_its_largest_value():
+    density = np.ones((8, 8))
+    density[2:5, 2:5], density[6, 6] = 100.0, 1e5
+    np.testing.assert_array_equal(_marked(density), density > 1)
+    np.testing.assert_array_equal(_marked(np.where(density > 1, 0.0, 1.0)), density > 1)
+    np.testing.assert_array_equal(_marked(np.where(density > 1, 1.2, 1.0)), density > 1)
+
+
+def test_the_caption_of_a_volume_stands_alone(leaky, tmp_path, monkeypatch):
+    scenes = []
+    monkeypatch.setattr("krogh.plots.volume.run_renderer", lambda words, arrays: scenes.append((words, arrays)))
+    monkeypatch.setattr("krogh.plots.volume.importlib.util.find_spec", lambda name: name)
+    render_volume(leaky, tmp_path / "v.png", at_s=10.0)
+    words, arrays = scenes[0]
+    assert "A block of 40 x 40 µm" in words["caption"]
+    assert "White surfaces are where it is" in words["caption"]
+    assert "Orange" in words["caption"]
+    assert len(words["faces"]) == len(words["layers"]) - 1
+    assert all(np.abs(arrays["x"] - face).min() < 1e-9 for face in words["faces"])
+
+
+def test_a_view_of_another_geometry_says_what_to_draw_instead():
+    slab = krogh.simulate("caffeine", dose="1 mM constant", duration="10 s", cells=20).dataset
+    with pytest.raises(InputError, match=r"another geometry, expected a run with --geometry block; use --view section, or all"):
+        draw_profile(slab)

@@ -259,7 +259,7 @@ def test_maps_and_images_are_read_or_refused(tmp_path, capsys, monkeypatch):
         ("image", "odd.png", "7 x 5"),
         ("image", "text.png", "no picture"),
         ("image", "none.png", "no such file"),
-        ("map", "nan.csv", "finite"),
+        ("map", "nan.csv", r"nan.csv, row 1, column \d: got nan, expected a finite density"),
         ("map", "small.csv", "8 x 6"),
         ("map", "words.csv", "numbers"),
     ):

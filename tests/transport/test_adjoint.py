@@ -199,3 +199,10 @@ def test_a_poor_inverse_is_refined():
     x, count = Refinement(1e-11).solve(lambda v: matrix @ v, right, lambda y, _: near @ y)
     assert count > 1
     assert np.abs(matrix @ x - right).max() <= 1e-10
+
+
+@pytest.mark.parametrize("geometry", ["block", "network"])
+def test_a_gradient_of_a_mesh_too_large_for_memory_is_refused(geometry, monkeypatch):
+    monkeypatch.setattr("krogh.transport.memory.free_memory_bytes", lambda: 1000)
+    with pytest.raises(InputError, match=r"unknowns, about .* GiB, expected at most .* use fewer cells"):
+        differentiable_run(GEOMETRIES[geometry], torch.tensor(TYPICAL))

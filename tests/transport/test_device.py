@@ -1,10 +1,11 @@
 """The torch code gives the answers of the compiled one: stage by stage, over a day with doses, with seven digits refined to more.
 
-It runs here on the processor; a GPU runs the same code.
+It runs on the processor, and where there is a GPU on that too.
 """
 
 import numpy as np
 import pytest
+import torch
 
 from krogh.barrier.model import Barrier, CellCompartment, Layer, Membrane
 from krogh.barrier.reactions import MichaelisMenten
@@ -13,6 +14,7 @@ from krogh.errors import InputError, UsageError
 from krogh.transport.block.axis import uniform_axis
 from krogh.transport.block.device.arrays import DeviceArray, on_device
 from krogh.transport.block.device.place import Place, place_of
+from krogh.transport.block.device.planes import DevicePlanes
 from krogh.transport.block.device.system import DeviceSystem
 from krogh.transport.block.system import BlockSystem
 from krogh.transport.integrate import integrate
@@ -21,6 +23,7 @@ from krogh.transport.system import return_to_neighbours
 from ._cases import SmoothBlood, three_layers
 from .test_block import _block, _Doses, _patchy, _random_block
 
+_DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 _SQUARE = uniform_axis(6e-6, 6), uniform_axis(5e-6, 5)
 
 
@@ -43,9 +46,9 @@ def _linear():
     return Barrier(("drug",), three_layers().layers, walls)
 
 
-def _pair(barrier, precision="float64", tolerance=1e-12, **settings):
+def _pair(barrier, device="cpu", tolerance=1e-12, **settings):
     mine = _block(barrier, tolerance=tolerance, **settings)
-    return mine, DeviceSystem(mine.model, Place("cpu", precision), tolerance=tolerance)
+    return mine, DeviceSystem(mine.model, Place(device), tolerance=tolerance)
 
 
 def _far(mine, theirs):
@@ -60,8 +63,9 @@ def _far(mine, theirs):
     [(_linear(), (1e-3, 1.0, 1e3, 1e6)), (_forming(), (1e-3, 1.0, 30.0)), (_patchy(3, 4), (1e-3, 1.0, 1e3, 1e6))],
     ids=["linear", "forming", "patchy"],
 )
-def test_rates_and_stages_agree(barrier, steps):
-    mine, theirs = _pair(barrier, tolerance=1e-11, turnover_per_s=0.8 if barrier.layers[0].name == "lumen" else None)
+@pytest.mark.parametrize("device", _DEVICES)
+def test_rates_and_stages_agree(barrier, steps, device):
+    mine, theirs = _pair(barrier, device, tolerance=1e-11, turnover_per_s=0.8 if barrier.layers[0].name == "lumen" else None)
     rng = np.random.default_rng(4)
     u, blood = rng.random(mine.shape), np.full((1, mine.shape[1]), 0.8)
     (f, rows), (g, their_rows) = mine.start(u, blood), theirs.start(u, blood)
@@ -90,10 +94,11 @@ def _day(system, t_end_s=86400.0, **settings):
     return integrate(system, _Doses(), t_end_s, rtol=1e-3, reduce=system.plane_means, **settings)
 
 
-def test_a_day_with_doses_has_the_same_answer():
+@pytest.mark.parametrize("device", _DEVICES)
+def test_a_day_with_doses_has_the_same_answer(device):
     mine, theirs = (
         f(_block(_patchy(6, 5), 20, *_SQUARE, turnover_per_s=0.8).model)
-        for f in (lambda m: BlockSystem(m, tolerance=1e-11), lambda m: DeviceSystem(m, Place(), tolerance=1e-11))
+        for f in (lambda m: BlockSystem(m, tolerance=1e-11), lambda m: DeviceSystem(m, Place(device), tolerance=1e-11))
     )
     # the steps are given: an error estimate is solved to a tenth only, so that each code chooses its own
     want, got = _day(mine, step_s=900.0), _day(theirs, step_s=900.0)
@@ -103,10 +108,11 @@ def test_a_day_with_doses_has_the_same_answer():
     assert got.worst_defect <= 1e-13
 
 
+@pytest.mark.parametrize("device", _DEVICES)
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-9])
-def test_float32_with_refinement_keeps_its_tolerance_and_the_mass(tolerance):
+def test_float32_with_refinement_keeps_its_tolerance_and_the_mass(tolerance, device):
     model = _block(_patchy(6, 5), 20, *_SQUARE, turnover_per_s=0.8).model
-    exact, single = BlockSystem(model, tolerance=1e-12), DeviceSystem(model, Place("cpu", "float32"), tolerance=tolerance)
+    exact, single = BlockSystem(model, tolerance=1e-12), DeviceSystem(model, Place(device, "float32"), tolerance=tolerance)
     rng = np.random.default_rng(6)
     u, blood = rng.random(exact.shape), np.array([[0.8]])
     for gh in (1e-3, 1.0, 1e3, 1e6):
@@ -136,12 +142,32 @@ def test_a_stage_converges_for_any_step_in_both_precisions():
             assert _far(want, got.u) <= 1e-4, (case, precision)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_nothing_of_a_stage_is_left_on_the_processor(precision):
+    """Torch's device without memory refuses any array of another device, as a GPU would."""
+    mine = _block(_forming())
+    system = DeviceSystem(mine.model, Place("meta", precision), tolerance=1e-9)
+    laws, flows, faces = system._laws, system._flows, mine.model.faces
+    u, blood = (
+        torch.zeros(2, mine.model.unknowns // faces, faces, dtype=torch.float64, device="meta"),
+        torch.zeros(2, device="meta"),
+    )
+    slopes, flux = mine.flows.mean_slopes(np.ones(u.shape)), u.new_zeros(laws.count, 2, faces)
+    planes = DevicePlanes(mine.model, system.modes, laws, system._reference, 1.0, mine.flows.diagonal(1.0, slopes))
+    values = laws.evaluate(laws.traces(system._ports(u), flux), blood.double())
+    residual = flows.residual(u, u, 1.0, blood, flux)
+    modes, change = planes.inward(flows.fold_leaves(residual, 1.0, slopes))
+    step = flows.unfold_leaves(planes.outward(modes, flux), residual, 1.0, slopes)
+    found = [values.flux, values.by_head, laws.along(values, change), planes.respond(flux), step, flows.uptake(u)[0][0]]
+    found.append(np.where(DeviceArray(u) > 0, np.maximum(np.abs(DeviceArray(step)), 1e-3 * np.ones((2, 1, 1))), 0.0).tensor)
+    assert all(x.device.type == "meta" and x.dtype == torch.float64 for x in found)
+    assert modes[0].dtype == system.place.work
+
+
 # -- pieces --------------------------------------------------------------------------------------------------------------------
 
 
 def test_numpy_functions_answer_on_the_device():
-    import torch
-
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(1, 2, 5)), rng.normal(size=(1, 2, 5))
     x, y = (on_device(v, torch.device("cpu")) for v in (a, b))

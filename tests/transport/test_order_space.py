@@ -69,9 +69,9 @@ class _Manufactured(Operator):
         self.weight = weights / 2 * np.diff(edge)[:, None] * ring * self.spread[:, None]
         self.area = np.ones(edge.size) if radius_m is None else 2 * np.pi * (radius_m + edge)
 
-    def rate(self, u, blood):
+    def rate(self, u, blood, met=None):
         t = blood.t
-        out = super().rate(u, blood)
+        out = super().rate(u, blood, met)
         nodes = self.graph.layout["cell_node"]
         edge = self.mesh.edge_m
         for i, layer in enumerate(_LAYERS):

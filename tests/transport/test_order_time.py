@@ -96,3 +96,13 @@ def test_a_tighter_tolerance_gives_a_smaller_error(method):
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
     # the error of the area is of the order of the tolerance
     assert np.all(np.array(errors) <= 5 * np.array([1e-3, 1e-4, 1e-5]))
+
+
+@pytest.mark.parametrize("name", sorted(STEPPERS))
+def test_stages_start_where_a_parabola_through_those_before_leads(name):
+    table = STEPPERS[name]
+    for i in range(1, table.c.size):
+        weights = np.array(table.ahead[i])
+        known = table.c[max(0, i - 3) : i]
+        for power in range(weights.size):
+            assert weights @ known**power == pytest.approx(table.c[i] ** power, abs=1e-13)

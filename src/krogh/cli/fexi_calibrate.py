@@ -10,7 +10,9 @@ import typer
 
 from krogh.cli import options
 from krogh.cli.fexi_common import progress_printer, report
+from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
 from krogh.errors import UsageError
+from krogh.fexi.estimators import NETWORKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
     from krogh.fexi.calibration import Calibration, Draw
     from krogh.fexi.interface import SignalModel
+    from krogh.fexi.learned.checkpoint import Checkpoint
+    from krogh.fexi.learned.prior import MixturePrior
 
 __all__ = ["register"]
 
-_ESTIMATORS = ("nlls", "rician", "eb", "hbayes")
+_ESTIMATORS = ("nlls", "rician", "eb", *NETWORKS)
+_AHEAD = ("npe", "supervised")  # trained before there is a scan
 
 
 def register(fexi: typer.Typer) -> None:
@@ -32,11 +37,23 @@ def register(fexi: typer.Typer) -> None:
 def calibrate(
     protocol: Annotated[str, typer.Argument(help="A protocol file or a preset's name.")] = "human-bbb",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for table, ranks and picture; default: print.")] = None,
-    estimator: Annotated[str, typer.Option("--estimator", "-e", help="eb, hbayes, nlls or rician.")] = "eb",
+    estimator: Annotated[str, typer.Option("--estimator", "-e", help=f"{', '.join(_ESTIMATORS)}.")] = "eb",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A network of krogh fexi train or fit; npe and supervised need one.")
+    ] = None,
+    model: Model = "axr",
+    bound: Bound = None,
+    fix: Fix = None,
+    relax: Relax = None,
     snr: Annotated[float, typer.Option("--snr", help="SNR of the unfiltered b = 0 volume.")] = 50.0,
     tissues: Annotated[
-        str, typer.Option("--tissues", help="two-tissues, uniform (with --uniform), or the prior.json of a fit.")
-    ] = "two-tissues",
+        str | None,
+        typer.Option(
+            "--tissues",
+            help="weights (the prior of --weights, default there), two-tissues (default of axr), tissue, uniform "
+            "(with --uniform), or the prior.json of a fit.",
+        ),
+    ] = None,
     uniform: Annotated[
         list[str] | None, typer.Option("--uniform", help="Range of a parameter: adc=0.7:1 (um2/ms), axr=1:5 (1/s). Repeatable.")
     ] = None,
@@ -53,35 +70,74 @@ def calibrate(
     import os
 
     from krogh.fexi.calibration import calibrate as run
-    from krogh.fexi.models import get_model
     from krogh.io.fexi_protocol import read_protocol
     from krogh.io.folder import check_output
 
     started = datetime.now(UTC)
     if out is not None:
         check_output(out, overwrite=overwrite)
-    if estimator not in _ESTIMATORS:
-        raise UsageError("--estimator", got=estimator, expected=f"one of {', '.join(_ESTIMATORS)}")
-    plan, model = read_protocol(protocol), get_model("axr")
-    draw, words = _tissues(tissues, uniform or [], model)
+    plan, tissue = read_protocol(protocol), tissue_model(model, bound or [], fix or [], relax or [])
+    settings = _settings(estimator, weights, tissue)
+    name = tissues or ("weights" if settings else "two-tissues" if model == "axr" else "tissue")
+    draw, words = _tissues(name, uniform or [], tissue, settings.get("weights"))
     result = run(
-        model, plan, draw, snr=snr, estimator=estimator, scans=scans, voxels=voxels, regions=regions, seed=seed,
-        threads=threads or os.cpu_count() or 1, progress=progress_printer("scans fitted", quiet=quiet),
+        tissue, plan, draw, settings=settings, snr=snr, estimator=estimator, scans=scans, voxels=voxels, regions=regions,
+        seed=seed, threads=threads or os.cpu_count() or 1, progress=progress_printer("scans fitted", quiet=quiet),
     )  # fmt: skip
     rows = _rows(result)
     config = {
-        "protocol": plan.as_dict(), "estimator": estimator, "snr": snr, "tissues": words, "uniform": uniform or [],
-        "scans": scans, "voxels": voxels, "regions": regions, "seed": seed,
+        "protocol": plan.as_dict(), "estimator": estimator, "model": model, "snr": snr, "tissues": words,
+        "uniform": uniform or [], "scans": scans, "voxels": voxels, "regions": regions, "seed": seed,
     }  # fmt: skip
     lines = _lines(result, rows, words)
     payload: dict[str, Any] = {"calibration": rows, "config": config}
     if out is not None:
-        payload["files"] = _write(out, result, rows, config, [Path(tissues), Path(protocol)], started, overwrite=overwrite)
+        payload["files"] = _write(out, result, rows, config, [Path(name), Path(protocol)], started, overwrite=overwrite)
         lines += ["", f"written to {out}:", *(f"  {name}" for name in payload["files"])]
     report(payload, lines, as_json=as_json)
 
 
-def _tissues(name: str, uniform: list[str], model: SignalModel) -> tuple[Draw, str]:
+def _settings(estimator: str, weights: Path | None, model: SignalModel) -> dict[str, Any]:
+    """Return the settings of `estimator`; refuse what it cannot do."""
+    if estimator not in _ESTIMATORS:
+        raise UsageError("--estimator", got=estimator, expected=f"one of {', '.join(_ESTIMATORS)}")
+    if estimator in ("rician", "physics") and model.name != "axr":
+        raise UsageError("--model", got=f"{model.name} with {estimator}", expected="axr, the only model that it knows")
+    if weights is None:
+        if estimator in _AHEAD:
+            hint = f"krogh fexi train {estimator} --protocol ..., then --weights"
+            raise UsageError("--weights", got="none", expected=f"a network, for {estimator}", hint=hint)
+        return {}
+    from krogh.io.weights import read_weights
+
+    found = read_weights(weights)
+    if found.estimator != estimator:
+        raise UsageError("--weights", got=f"a network of {found.estimator}", expected=f"--estimator {found.estimator}")
+    return {"weights": found}
+
+
+def _of_weights(weights: Checkpoint | None) -> tuple[Draw, str]:
+    """Return what draws from the prior of a network; voxels of one tissue label stand together."""
+    priors = [] if weights is None else [p.predictive for _, p in sorted(weights.priors.items())]
+    if weights is not None and weights.prior is not None:
+        priors = [weights.prior]
+    if not priors:
+        raise UsageError("--tissues", got="weights", expected="a network that was trained under a prior", hint="name the tissues")
+    return _of_priors(priors), "the prior of the network"
+
+
+def _of_priors(priors: list[MixturePrior]) -> Draw:
+    import numpy as np
+
+    def draw(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.concatenate(
+            [p.draw(len(part), rng) for p, part in zip(priors, np.array_split(range(n), len(priors)), strict=True)]
+        )
+
+    return draw
+
+
+def _tissues(name: str, uniform: list[str], model: SignalModel, weights: Checkpoint | None) -> tuple[Draw, str]:
     """Return what draws the tissues of a scan, and what they are."""
     from krogh.cli.fexi_simulate import parse_range
 
@@ -92,25 +148,23 @@ def _tissues(name: str, uniform: list[str], model: SignalModel) -> tuple[Draw, s
 
         ranges = dict(parse_range(text) for text in uniform)
         return lambda n, rng: draw_parameters(model, ranges, n, rng), f"uniform {', '.join(uniform)}"
-    if name == "two-tissues":
+    if name == "weights":
+        return _of_weights(weights)
+    if name == "tissue":
+        from krogh.fexi.learned.tissue import named_prior
+
+        return named_prior("tissue", model).draw, "tissue as assumed for brain at low filter b"
+    if name == "two-tissues" and model.name == "axr":
         from krogh.fexi.benchmark_tissues import TWO_TISSUES
 
         return lambda n, rng: TWO_TISSUES.draw(n, rng)[0], "two tissues: AXR 3.0 +- 0.9 and 1.5 +- 0.6 1/s"
     path = Path(name)
     if not path.is_file():
-        raise UsageError("--tissues", got=repr(name), expected="two-tissues, uniform, or the prior.json of a fit")
-    import numpy as np
-
+        expected = "weights, two-tissues (model axr), tissue, uniform, or the prior.json of a fit"
+        raise UsageError("--tissues", got=repr(name), expected=expected)
     from krogh.io.fexi_prior import read_priors
 
-    priors = list(read_priors(path, model).values())
-
-    def draw(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        return np.concatenate(
-            [p.draw(len(part), rng) for p, part in zip(priors, np.array_split(range(n), len(priors)), strict=True)]
-        )
-
-    return draw, f"the prior of {path.name}"
+    return _of_priors(list(read_priors(path, model).values())), f"the prior of {path.name}"
 
 
 def _rows(result: Calibration) -> list[dict[str, Any]]:
@@ -121,13 +175,18 @@ def _rows(result: Calibration) -> list[dict[str, Any]]:
     for what, ranks in (("voxels", result.voxels), ("regions", result.regions)):
         if ranks is None:
             continue
-        (cover, error), p_values = ranks.coverage(), ranks.p_values()
+        (cover, _), (low, high), p_values = ranks.coverage(), ranks.coverage_interval(), ranks.p_values()
         for j, field in enumerate(result.model.parameter_names):
             row: dict[str, Any] = {"of": what, "parameter": shown(field).name, "p_uniform": float(p_values[j])}
             for i, level in enumerate(LEVELS):
-                row[f"cover_{100 * level:.0f}"], row[f"error_{100 * level:.0f}"] = float(cover[i, j]), float(error[i, j])
+                for key, values in (("cover", cover), ("low", low), ("high", high)):
+                    row[f"{key}_{100 * level:.0f}"] = float(values[i, j])
             rows.append(row)
     return rows
+
+
+def _ends(row: dict[str, Any], level: int) -> str:
+    return f"({100 * row[f'low_{level}']:.0f} .. {100 * row[f'high_{level}']:.0f})"
 
 
 def _lines(result: Calibration, rows: list[dict[str, Any]], words: str) -> list[str]:
@@ -135,16 +194,17 @@ def _lines(result: Calibration, rows: list[dict[str, Any]], words: str) -> list[
     lines = [
         f"{result.estimator}: {result.n_scans} simulated scans of {n:,} voxels, SNR {result.snr:g}, {words}, seed {result.seed}",
         "",
-        "of       parameter  50 % intervals  80 % intervals  95 % intervals   p (ranks uniform)",
+        "of       parameter  50 % intervals        80 % intervals        95 % intervals        p (ranks uniform)",
     ]
     for row in rows:
-        cells = "  ".join(f"{100 * row[f'cover_{k}']:6.1f} +- {100 * row[f'error_{k}']:<4.1f} " for k in (50, 80, 95))
+        cells = "  ".join(f"{100 * row[f'cover_{k}']:5.1f} {_ends(row, k):14s}" for k in (50, 80, 95))
         lines.append(f"{row['of']:7s}  {row['parameter']:9s}  {cells}  {row['p_uniform']:8.3g}")
     wrong = [f"{row['parameter']} of {row['of']}" for row in rows if row["p_uniform"] < 0.01]
     verdict = f"not uniform (p < 0.01): {', '.join(wrong)}" if wrong else "no sign of a wrong interval (all p >= 0.01)"
     return [
         *lines, "", f"{verdict}.",
-        "Per cent of the truths inside, +- one standard error over scans. Voxels of a scan share its errors: scans are counted.",
+        "Per cent of the truths inside, in brackets 95 % intervals of that over scans,",
+        "which are counted: voxels of a scan share its errors.",
         "Research software: not for diagnosis or dosing.",
     ]  # fmt: skip
 

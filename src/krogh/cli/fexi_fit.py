@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from krogh.cli import options
-from krogh.cli.fexi_common import ProtocolSource, enough_memory, progress_printer, report
+from krogh.cli.fexi_common import (
+    ProtocolSource,
+    check_noise_options,
+    enough_memory,
+    progress_printer,
+    read_scan,
+    report,
+    training_device,
+)
 from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
 from krogh.cli.fexi_prior import learned_settings
-from krogh.errors import InputError, UsageError
+from krogh.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +70,8 @@ def fit(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
     ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
     seed: Annotated[int | None, typer.Option("--seed", help="Of what is trained for this scan (default 0).", min=0)] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
     figures: Annotated[bool, typer.Option(help="Draw the quality pictures.")] = True,
@@ -87,10 +97,11 @@ def fit(
     tissue = tissue_model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
     learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator, seed)}
+    learned |= _training(estimator, device, precision, weights)
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
-    image, inside, noise = _read(dwi, plan, mask, noise_sd, noise_map)
+    image, inside, noise = read_scan(dwi, plan, mask, noise_sd, noise_map)
     regions = None if roi is None else read_labels(roi, image)
     tissues = None if labels is None else read_labels(labels, image)
     facts = [
@@ -102,7 +113,7 @@ def fit(
         "protocol": plan.as_dict(), "estimator": estimator, "model": model,
         "bound": bound or [], "fix": fix or [], "relax": relax or [],
         "noise_sd": noise_sd, "v_b": vessels.blood_fraction, "radius_m": vessels.radius_m, "intervals": intervals,
-        "prior": prior, "labels": None if labels is None else labels.name, "seed": seed,
+        "prior": prior, "labels": None if labels is None else labels.name, "seed": seed, "device": device, "precision": precision,
         "weights": None if weights is None else weights.name,
     }  # fmt: skip
     if dry_run:
@@ -137,8 +148,21 @@ def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) 
             hint="regions are always pooled; give --roi",
         )
     get_estimator(name)
-    if noise_sd is not None and noise_map is not None:
-        raise UsageError("--noise-sd", got="also --noise-map", expected="one of the two")
+    check_noise_options(noise_sd, noise_map)
+
+
+def _training(estimator: str, device: str, precision: str, weights: Path | None) -> dict[str, Any]:
+    """Return where the network of this fit is trained; refuse the choice where none is."""
+    from krogh.fexi.estimators import NETWORKS
+
+    if estimator in NETWORKS and weights is None:
+        return {"compute": training_device(device, precision)}
+    options.check_device(device)
+    for name, given in (("--device", device == "cuda"), ("--precision", precision != "float32")):
+        if given:
+            got = f"--estimator {estimator}" + ("" if weights is None else " --weights")
+            raise UsageError(name, got=got, expected="an estimator that trains a network for this scan")
+    return {}
 
 
 def _read_network(weights: Path | None, estimator: str, seed: int | None) -> dict[str, Any]:
@@ -152,30 +176,6 @@ def _read_network(weights: Path | None, estimator: str, seed: int | None) -> dic
     if found.estimator != estimator:
         raise UsageError("--weights", got=f"a network of {found.estimator}", expected=f"--estimator {found.estimator}")
     return {"weights": found}
-
-
-def _read(
-    dwi: Path, plan: Protocol, mask: Path | None, noise_sd: float | None, noise_map: Path | None
-) -> tuple[Image, NDArray[np.bool_], Any]:
-    import numpy as np
-
-    from krogh.io.nifti import read_dwi, read_image, read_mask
-
-    image = read_dwi(dwi)
-    if image.data.shape[3] != plan.n_volumes:
-        expected = f"{plan.n_volumes} as the protocol has rows"
-        raise InputError(dwi.name, got=f"{image.data.shape[3]} volumes", expected=expected, hint="is it the right protocol?")
-    if mask is not None:
-        inside = read_mask(mask, image)
-    else:
-        with np.errstate(invalid="ignore"):
-            inside = np.asarray((image.data > 0).any(axis=3))
-        if not inside.any():
-            raise InputError(dwi.name, got="no voxel with a signal above 0", expected="magnitude signals")
-    noise: Any = noise_sd
-    if noise_map is not None:
-        noise = read_image(noise_map, where=f"noise map {noise_map.name}").data
-    return image, inside, noise
 
 
 def _write(

@@ -15,9 +15,11 @@ __all__ = ["learned_settings"]
 
 def learned_settings(estimator: str, model: SignalModel, prior: str, labels: Path | None, seed: int | None) -> dict[str, Any]:
     """Return the settings of a learned estimator; a setting that would do nothing is refused."""
+    from krogh.fexi.estimators import NETWORKS
+
     for name, given, users in (
         ("--prior", prior != "scan", ("eb", "hbayes")), ("--labels", labels is not None, ("eb", "hbayes")),
-        ("--seed", seed is not None, _trained(seed)),
+        ("--seed", seed is not None, NETWORKS),
     ):  # fmt: skip
         if given and estimator not in users:
             raise UsageError(name, got=f"--estimator {estimator}", expected=f"--estimator {' or '.join(users)}")
@@ -33,12 +35,3 @@ def learned_settings(estimator: str, model: SignalModel, prior: str, labels: Pat
     if labels is None and set(priors) != {0}:
         raise UsageError("--prior", got=f"priors of the tissue labels {', '.join(map(str, priors))}", expected="also --labels")
     return {**settings, "prior": next(iter(priors.values())) if set(priors) == {0} else priors}
-
-
-def _trained(seed: int | None) -> tuple[str, ...]:
-    """Return the estimators that draw something; looked up only where a seed is given, as it loads the networks."""
-    if seed is None:
-        return ()
-    from krogh.runs.fexi_train import TRAINERS
-
-    return ("hbayes", *TRAINERS)

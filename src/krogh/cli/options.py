@@ -21,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress messages.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.", min=0)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help="Of a training: float32, or bf16 (mixed, on a GPU only).")]
 Threads = Annotated[int, typer.Option("--threads", help="Processor threads; 0 takes what the machine has.", min=0)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results that are in --out already.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the input, print what would run, and stop.")]
@@ -28,24 +29,16 @@ Config = Annotated[Path | None, typer.Option("--config", help="A TOML file with 
 Set = Annotated[list[str] | None, typer.Option("--set", help="Set one value, e.g. --set compound.fu_brain=0.3 (repeatable).")]
 
 
-def check_device(device: str, *, cuda: bool) -> str:
-    """Return the device that a command will use.
+def check_device(device: str) -> None:
+    """Refuse a device that is none.
 
     Raises
     ------
     UsageError
-        If the name is unknown, or the command has no GPU path (`cuda` false).
+        If the name is unknown.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError("--device", got=repr(device), expected="auto, cpu or cuda")
-    if device == "cuda" and not cuda:
-        raise UsageError(
-            "--device",
-            got="cuda",
-            expected="auto or cpu",
-            hint="this command runs on the processor",
-        )
-    return "cpu" if not cuda else device
 
 
 @contextlib.contextmanager

@@ -45,7 +45,16 @@ def plot(
     overwrite: options.Overwrite = False,
     json_: options.Json = False,
 ) -> None:
-    """Draw a finished run: sections, profiles, volumes and movies of a block; the usual pictures of any run."""
+    """Draw a finished run: sections, profiles, volumes and movies of a block; the usual pictures of any run.
+
+    \b
+    krogh plot RUN --view section --plane x=endothelium
+    krogh plot RUN --view profile --place '20 um,5 um'
+    krogh plot RUN --view strip --scale linear
+    krogh plot RUN --view volume --at '10 min' --html
+    krogh plot RUN --view movie --at '12 um' --mp4
+    krogh plot RUN --view vtk
+    """  # noqa: D301 - the escape keeps the lines apart
     from krogh.errors import UsageError
     from krogh.io.store import open_results
 

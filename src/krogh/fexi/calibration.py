@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from scipy.stats import t as student
 
 from krogh.errors import InputError, UsageError
-from krogh.fexi.estimators import get_estimator
+from krogh.fexi.estimators import get_estimator, get_preparation
 from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.noise import add_noise
+from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["LEVELS", "Calibration", "Ranks", "calibrate", "uniformity"]
@@ -31,7 +32,7 @@ Draw = Callable[[int, np.random.Generator], FloatArray]
 #: A function like those of :data:`krogh.fexi.estimators.ESTIMATORS`.
 Fit = Callable[..., Estimate]
 LEVELS = (0.5, 0.8, 0.95)
-_LEARNED = ("eb", "hbayes")
+_RANKED = ("eb", "hbayes")  # they give the posterior rank of the truth itself, the others quantiles or SDs
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Ranks:
             least = np.sqrt(level * (1 - level) / max(np.isfinite(self.value[..., 0]).sum(), 1))
             error.append(np.maximum(each.std(axis=0, ddof=1) / np.sqrt(each.shape[0]), least))
         return np.array(found), np.array(error)
+
+    def coverage_interval(self) -> tuple[FloatArray, FloatArray]:
+        """Return the ends of 95 % intervals of the coverage [level, param]: Student's t over scans."""
+        found, error = self.coverage()
+        half = student.ppf(0.975, self.value.shape[0] - 1) * error
+        return np.clip(found - half, 0, 1), np.clip(found + half, 0, 1)
 
     def p_values(self) -> FloatArray:
         """Return the probability of ranks this far from uniform [param]."""
@@ -114,18 +121,23 @@ def calibrate(
     snr : float
         S0 over the noise SD, which the fit is told.
     estimator : str or callable
-        A name, or a function with the signature of an estimator. One without posteriors is judged by estimate and SD.
+        A name, or a function with the signature of an estimator. One without posteriors is judged by estimate and SD; between
+        the quantiles that one states, its distribution is taken as linear on the normal scale.
     regions : int
         Equal parts of each scan, whose mean parameters are the truth of the region; 0: none.
+    settings : dict, optional
+        Of the estimator, e.g. ``weights``.
 
     Raises
     ------
     InputError
-        If there are fewer than 6 scans or a region of fewer than 50 voxels, or the SNR is not positive.
+        If there are fewer than 6 scans or a region of fewer than 50 voxels, the SNR is not positive, or the protocol cannot tell
+        the parameters of the model apart.
     UsageError
         If `estimator` is unknown or gives neither posteriors nor SDs.
     """
     _check(snr, scans, voxels, regions)
+    check_identifiable(model, protocol, s0_free=True)
     fit = get_estimator(estimator) if isinstance(estimator, str) else estimator
     name, sd, n_par = estimator if isinstance(estimator, str) else "given", 1 / snr, len(model.parameter_names)
     rank = np.full((scans, voxels, n_par), np.nan)
@@ -134,7 +146,7 @@ def calibrate(
         rng = np.random.default_rng([seed, 7, i])
         theta = draw(voxels, rng)
         signals = add_noise(model.shape(theta, protocol), sd, rng)
-        learned: dict[str, Any] = {"at": theta} if name in _LEARNED else {}
+        learned: dict[str, Any] = {"at": theta} if name in _RANKED else {}
         found = fit(model, protocol, signals, noise_sd=sd, threads=threads, **learned, **(settings or {}))
         rank[i] = _rank(found, theta, model)
         for j, rows in enumerate(np.array_split(np.arange(voxels), regions) if regions else ()):
@@ -158,6 +170,9 @@ def _rank(found: Estimate, theta: FloatArray, model: SignalModel) -> FloatArray:
     exact = found.extra.get("rank") if found.extra else None
     if exact is not None:
         return np.asarray(exact, float)
+    quantiles = found.extra.get("quantiles") if found.extra else None
+    if quantiles is not None:
+        return _between(quantiles, np.asarray(found.extra["levels"], float), theta)
     if not found.sd:
         raise UsageError("estimator", got=f"{found.estimator}, which gives no SD", expected="one that says how sure it is")
     error = np.stack([theta[:, j] - found.parameters[p] for j, p in enumerate(model.parameter_names)], axis=1)
@@ -165,11 +180,20 @@ def _rank(found: Estimate, theta: FloatArray, model: SignalModel) -> FloatArray:
         return np.asarray(ndtr(error / np.stack([found.sd[p] for p in model.parameter_names], axis=1)))
 
 
+def _between(quantiles: FloatArray, levels: FloatArray, theta: FloatArray) -> FloatArray:
+    """Return the level of theta [voxel, param] among its quantiles [voxel, param, level], linear on the normal scale."""
+    z = ndtri(levels)
+    cell = np.clip((quantiles <= theta[..., None]).sum(axis=-1) - 1, 0, levels.size - 2)
+    low, high = (np.take_along_axis(quantiles, (cell + k)[..., None], axis=-1)[..., 0] for k in (0, 1))
+    share = (theta - low) / np.maximum(high - low, 1e-300)
+    return np.asarray(np.where(np.isfinite(quantiles).all(axis=-1), ndtr(z[cell] + share * (z[cell + 1] - z[cell])), np.nan))
+
+
 def _region_rank(
     name: str, model: SignalModel, protocol: Protocol, signals: FloatArray, truth: FloatArray, sd: float, threads: int
 ) -> FloatArray:
     """Return the same of the mean of a region: its posterior where the estimator learns, else the pooled fit (AXR model)."""
-    if name in _LEARNED:
+    if name != "given" and get_preparation(name) is not None:
         from krogh.fexi.learned.regions import region_posterior
         from krogh.fexi.learned.scan import prepare_scan
 

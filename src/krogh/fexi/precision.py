@@ -16,10 +16,11 @@ from krogh.errors import InputError
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["Precision", "crlb", "fisher", "sd_from_fisher", "voxels_needed"]
+__all__ = ["Precision", "check_identifiable", "crlb", "fisher", "sd_from_fisher", "voxels_needed"]
 
 FloatArray = NDArray[np.float64]
 _SINGULAR = 1e-13
+_PROBES = 64
 
 
 def fisher(
@@ -150,3 +151,26 @@ def voxels_needed(precision: Precision, name: str, cv: float) -> float:
         raise InputError("parameter", got=repr(name), expected="one of " + ", ".join(precision.sd))
     one = precision.cv(name)
     return max(1.0, math.ceil((one / cv) ** 2 - 1e-9)) if np.isfinite(one) else math.inf
+
+
+def check_identifiable(model: SignalModel, protocol: Protocol, *, s0_free: bool) -> None:
+    """Refuse a model whose parameters the protocol cannot tell apart: no training can add what is not in the data.
+
+    Raises
+    ------
+    InputError
+        If at half or more of 64 tissues within the bounds the Fisher matrix is singular, or the Cramer-Rao SD of a parameter at
+        SNR 1000 exceeds the width of its bounds.
+    """
+    rng = np.random.default_rng(5)
+    width = np.ptp(model.bounds, axis=1)
+    inner = model.bounds[:, 0] + width * rng.uniform(0.05, 0.95, (_PROBES, width.size))
+    s0, weights = np.ones((_PROBES, protocol.n_series)), np.full(protocol.n_volumes, 1e6)
+    sd, good = sd_from_fisher(fisher(model, protocol, inner, s0, weights, s0_free=s0_free), width)
+    held = good & (np.where(good[:, None], sd, np.inf) < width).all(axis=1)
+    if held.mean() <= 0.5:
+        names = ", ".join(model.parameter_names)
+        raise InputError(
+            f"model {model.name}", got=f"free {names}, which this protocol cannot tell apart (singular Fisher matrix)",
+            expected="parameters that the data hold", hint="hold one at a value (--fix di=10), or acquire more b-values",
+        )  # fmt: skip

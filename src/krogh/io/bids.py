@@ -23,7 +23,10 @@ from krogh.io.provenance import DISCLAIMER, write_json
 
 __all__ = ["Dataset", "subject_of", "write_tsv"]
 
-_IGNORE = "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nvoxels.tsv\nvoxels.json\nfigures\nfigures/**\n"
+_IGNORE = (
+    "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nvoxels.tsv\nvoxels.json\nfigures\nfigures/**\n"
+    "prior.json\nnetwork\nnetwork/**\n"
+)
 
 
 def subject_of(path: Path, default: str = "01") -> str:

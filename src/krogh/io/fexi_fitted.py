@@ -18,6 +18,7 @@ from krogh.io.fexi_prior import write_priors
 from krogh.io.fexi_protocol import write_protocol
 from krogh.io.nifti import Image
 from krogh.io.provenance import DISCLAIMER, write_json
+from krogh.io.weights import write_weights
 from krogh.runs.fexi import FexiMaps
 from krogh.runs.fexi_parameters import PARAMETERS
 from krogh.runs.fexi_regions import iter_rows
@@ -99,6 +100,9 @@ def write_fit(
     if result.priors:
         write_priors(folder / "prior.json", result.priors, result.model)
         files.append(folder / "prior.json")
+    if result.network is not None:
+        (folder / "network").mkdir()
+        files += write_weights(folder / "network", result.network)
     return [*files, table, folder / "regions.tsv"]
 
 

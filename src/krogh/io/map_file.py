@@ -59,9 +59,16 @@ def read_map(path: Path) -> np.ndarray:
         return _read_picture(path)
     try:
         values = np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else np.loadtxt(path, delimiter=",")
-        return np.atleast_2d(np.asarray(values, dtype=float))
+        values = np.atleast_2d(np.asarray(values, dtype=float))
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(str(path), got=" ".join(str(error).split())[:80], expected="numbers, one row per y cell") from None
+        why = " ".join(str(error).split()).split(";")[0].rstrip(".")
+        raise InputError(str(path), got=why[:100], expected="numbers, one row per y cell") from None
+    bad = np.argwhere(~(np.isfinite(values) & (values >= 0)))
+    if bad.size and values.ndim == 2:
+        row, column = bad[0]
+        raise InputError(f"{path}, row {row + 1}, column {column + 1}", got=f"{values[row, column]:g}",
+                         expected="a finite density >= 0 (1 = as the uniform barrier)")  # fmt: skip
+    return values
 
 
 def _read_picture(path: Path) -> np.ndarray:

@@ -34,7 +34,8 @@ def block_of(ds: xr.Dataset, compound: str | None) -> xr.Dataset:
     """
     one = one_compound(ds, compound)
     if "field" not in one:
-        raise InputError("picture", got="a run without three-dimensional fields", expected="a run with --geometry block")
+        hint = "use --view section, volume, movie or vtk" if "segment_blood" in one else "use --view section, or all"
+        raise InputError("this view", got="a run with another geometry", expected="a run with --geometry block", hint=hint)
     return one
 
 
@@ -255,7 +256,7 @@ def _along(axis: Axes, one: xr.Dataset, i: int, k: int, *, legend: bool) -> None
             axis.plot(y, 100 * (mean[:, k] / level - 1), color=colour, ls=dash, label=name, marker=marker)
     axis.set_title(f"after {format_duration(float(one.frame[i]))}")
     axis.set_xlabel("y, along the barrier [µm]")
-    axis.set_ylabel("deviation from the layer's mean [%]")
+    axis.set_ylabel("off the layer's mean [%]")
     low, high = axis.get_ylim()
     if high - low < 2.0:
         axis.set_ylim(min(low, -1.0), max(high, 1.0))

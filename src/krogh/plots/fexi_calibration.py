@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from krogh.fexi.calibration import LEVELS, Calibration, Ranks
 from krogh.plots.fexi import new_page, save
@@ -43,21 +44,24 @@ def draw_ranks(result: Calibration) -> tuple[Figure, str]:
     caption = (
         f"Calibration of {result.estimator} on {result.n_scans} simulated scans of {result.voxels.value.shape[1]:,} voxels at "
         f"SNR {result.snr:g}. Top: posterior probability below the truth; flat where posteriors are right, a hill where "
-        "intervals are too wide, a valley where too narrow, a slope where estimates are off. Bottom: share of truths inside "
-        "central intervals, less the nominal share. Bars: two standard errors over scans. Circles: voxels; triangles: regions. "
-        "Dashed: right; dotted: 2 points off."
+        "intervals are too wide, a valley where too narrow, a slope where estimates are off; bands hold 95 % of the points "
+        "of right posteriors, by the spread over scans. Bottom: share of truths inside central intervals, less the nominal "
+        "share, with 95 % intervals over scans. Circles: voxels; triangles: regions. Dashed: right; dotted: 2 points off."
     )
+    reach = float(student.ppf(0.975, result.n_scans - 1))
     figure, axes = new_page(3.4 * len(names), 6.2, 2, len(names), f"Calibration of {result.estimator}", caption, legend=len(sets))
     for p, field in enumerate(names):
         top, bottom = axes[p], axes[len(names) + p]
         for i, (label, ranks, colour, marker) in enumerate(sets):
             share, error = _shares(ranks, p, _BINS[label])
             moved = (np.arange(_BINS[label]) + 0.5) / _BINS[label] + 0.012 * (i - 0.5 * (len(sets) - 1))
-            top.errorbar(moved, share, 2 * error, fmt=marker, color=colour, markersize=4, linewidth=1, label=label)
+            half = reach * float(np.sqrt(np.mean(error**2)))
+            top.axhspan(1 - half, 1 + half, color=colour, alpha=0.12, linewidth=0)
+            top.plot(moved, share, marker, color=colour, markersize=4, label=label)
             found, spread = ranks.coverage()
             at = 100 * np.array(LEVELS) + 1.2 * (i - 0.5 * (len(sets) - 1))
             bottom.errorbar(
-                at, 100 * (found[:, p] - LEVELS), 200 * spread[:, p], fmt=marker, color=colour, markersize=4, linewidth=1
+                at, 100 * (found[:, p] - LEVELS), 100 * reach * spread[:, p], fmt=marker, color=colour, markersize=4, linewidth=1
             )
         top.axhline(1, color=_IDEAL, linestyle="--", linewidth=1)
         top.set(title=shown(field).label, xlabel="posterior probability below the truth", xlim=(0, 1))

@@ -54,8 +54,8 @@ def draw_profile(
             for band in bands:
                 here, mean = (v[band.cells] / unit.si for v in (field[n, :, j, k], field[n].mean(axis=(1, 2))))
                 first = band is bands[0]
-                axis.plot(band.centers, _to_faces(here), color=colour, label=label if first else None)
-                axis.plot(band.centers, _to_faces(mean), color=colour, ls=(0, (2, 2)), lw=1.1)
+                axis.plot(band.centers, _to_faces(band.centers, here), color=colour, label=label if first else None)
+                axis.plot(band.centers, _to_faces(band.centers, mean), color=colour, ls=(0, (2, 2)), lw=1.1)
         top = float(field.max()) / unit.si
         if log:
             axis.set_yscale("log")
@@ -72,15 +72,20 @@ def draw_profile(
         axis.tick_params(axis="x", length=0)
         axis.set_xlabel("layer, each stretched to its own band [thickness in nm, µm]")
         axis.set_ylabel(f"free concentration [{unit.name}]")
-        axis.legend(loc="upper right")
+        axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(frames))
         return figure
 
 
 _COLOURS = ("#0D0887", "#9C179E", "#ED7953", "#C49000", "#555555")
 
 
-def _to_faces(values: Any) -> Any:
-    return np.concatenate([values[:1], values, values[-1:]])
+def _to_faces(places: Any, values: Any) -> Any:
+    """Return values at the faces too, in line with the two cells next to each: flat ends would look like membranes."""
+    if len(values) == 1:
+        return np.repeat(values, 3)
+    first = values[0] + (values[1] - values[0]) * (places[0] - places[1]) / (places[2] - places[1])
+    last = values[-1] + (values[-1] - values[-2]) * (places[-1] - places[-2]) / (places[-2] - places[-3])
+    return np.concatenate([[max(first, 0.0)], values, [max(last, 0.0)]])
 
 
 def _caption(one: xr.Dataset, j: int, k: int) -> str:

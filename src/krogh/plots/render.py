@@ -25,6 +25,7 @@ def main(source: str) -> None:
     plotter.set_background("white")  # type: ignore[arg-type]
     (_network if "points" in arrays else _block)(plotter, pyvista, words, arrays)
     plotter.add_text(words["title"], position="upper_left", font_size=13, color="black")
+    plotter.add_text(words["caption"], position=(0.004, 0.03), viewport=True, font_size=8, color="black")
     plotter.add_text(_NOTICE, position="lower_left", font_size=8, color="grey")
     plotter.screenshot(words["out"])
     plotter.close()
@@ -46,23 +47,24 @@ def _block(plotter: Any, pyvista: Any, words: dict[str, Any], arrays: dict[str, 
                      lighting=False)  # fmt: skip
     plotter.add_mesh(cut.extract_feature_edges(30), color="black", line_width=1.5)
     points = grid.cell_data_to_point_data()
-    values = arrays["field"]
-    inside = values[arrays["field"].shape[0] // 2 :]
-    levels = np.unique(np.quantile(inside, [0.33, 0.67]))
-    if levels[-1] > 1.001 * levels[0]:
-        surface = points.contour(levels, scalars="free")
+    if words["levels"]:
+        surface = points.contour(words["levels"], scalars="free")
         if surface.n_points:
             plotter.add_mesh(surface, color="white", opacity=0.5, show_scalar_bar=False)
+    for x in words["faces"]:
+        face = cut.slice("x", origin=(x, 0.0, 0.0)).clean().extract_feature_edges(feature_edges=False)
+        plotter.add_mesh(face, color="white", line_width=2.0)
     plotter.add_mesh(grid.outline(), color="black", line_width=1.5)
     _maps(plotter, pyvista, arrays)
     z = arrays["z"][0]
-    places = np.array([[x, arrays["y"][0] - 0.06 * arrays["y"][-1], z] for _, x in words["layers"]])
-    style: dict[str, Any] = {"font_size": 13, "text_color": "black", "shape": None, "show_points": False, "always_visible": True}
-    plotter.add_point_labels(places, [n for n, _ in words["layers"]], justification_horizontal="center", **style)
+    places = np.array([[x, arrays["y"][0] - 0.1 * arrays["y"][-1], z] for _, x in words["layers"]])
+    style: dict[str, Any] = {"font_size": 13, "text_color": "black", "shape": "rect", "shape_color": "white",
+                             "shape_opacity": 0.8, "show_points": False, "always_visible": True}  # fmt: skip
+    plotter.add_point_labels(places, [n for n, _ in words["layers"]], **style)
     plotter.add_axes(xlabel="depth", ylabel="y", zlabel="z", color="black")
     plotter.camera_position = [(-1.35, -1.75, 1.5), (0.46, 0.46, 0.42), (0, 0, 1)]
     plotter.reset_camera()
-    plotter.camera.zoom(0.95)
+    plotter.camera.zoom(0.85)
 
 
 def _maps(plotter: Any, pyvista: Any, arrays: dict[str, np.ndarray]) -> None:
@@ -72,12 +74,20 @@ def _maps(plotter: Any, pyvista: Any, arrays: dict[str, np.ndarray]) -> None:
             continue
         x = arrays["x"][0] - 0.04 * arrays["x"][-1]
         plane = pyvista.RectilinearGrid(np.array([x]), arrays["y"], arrays["z"])
-        plane.cell_data["density"] = density.ravel(order="F")
-        low, high = float(density.min()), float(density.max())
-        if high > low:
-            edge = plane.cell_data_to_point_data().contour([0.5 * (low + high)], scalars="density")
+        plane.cell_data["marked"] = _marked(density).ravel(order="F")
+        if np.ptp(plane.cell_data["marked"]) > 0:
+            edge = plane.cell_data_to_point_data().contour([0.5], scalars="marked")
             if edge.n_points:
                 plotter.add_mesh(edge, color="#D55E00", line_width=4, show_scalar_bar=False)
+
+
+def _marked(density: np.ndarray) -> np.ndarray:
+    """Return 1 where a map differs by half from what it is in most places; if nowhere, where it is above the middle."""
+    usual = float(np.median(density))
+    found = np.abs(density - usual) > 0.5 * usual
+    if not found.any():
+        found = density > 0.5 * (float(density.min()) + float(density.max()))
+    return found.astype(float)
 
 
 def _network(plotter: Any, pyvista: Any, words: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -91,9 +101,8 @@ def _network(plotter: Any, pyvista: Any, words: dict[str, Any], arrays: dict[str
     n = np.array(arrays["field"].shape)
     grid = pyvista.ImageData(dimensions=n + 1, spacing=(words["spacing"],) * 3)
     grid.cell_data["tissue"] = arrays["field"].ravel(order="F")
-    levels = np.unique(np.quantile(arrays["field"], [0.5, 0.9]))
-    if levels[-1] > 1.001 * levels[0]:
-        surface = grid.cell_data_to_point_data().contour(levels, scalars="tissue")
+    if words["levels"]:
+        surface = grid.cell_data_to_point_data().contour(words["levels"], scalars="tissue")
         plotter.add_mesh(surface, color="lightblue", opacity=0.2, show_scalar_bar=False)
     plotter.add_mesh(grid.outline(), color="black")
     plotter.add_axes(color="black")

@@ -63,10 +63,21 @@ def render_volume(
     unit = concentration_unit(float(field.max()))
     low, high = _limits(field / unit.si, scale)
     edges, names = _stretched(one)
+    bands = layer_bands(one)
     words: dict[str, Any] = {
         "title": f"{heading(one)}, after {format_duration(float(frames[i]))}", "bar": f"free [{unit.name}]",
         "log": scale == "log", "limits": [low, high], "layers": names, "out": str(path),
+        "faces": [float(b.edges[-1] * edges[-1] / bands[-1].edges[-1]) for b in bands[:-1]],
+        "levels": _levels(field[field.shape[0] // 2 :] / unit.si, [0.33, 0.67]),
     }  # fmt: skip
+    wide = " x ".join(f"{_edges(one, a)[-1]:.3g}" for a in "yz")
+    marks = any(str(n).startswith("density_") for n in one.data_vars)
+    words["caption"] = (
+        f"A block of {wide} µm along the barrier, blood in front, one quarter cut away. Every layer is stretched to its own "
+        "band, its true thickness at its name; white lines are the faces.\n"
+        f"Colours: free concentration{', logarithmic' if words['log'] else ''}."
+        f"{_surfaces('White', words['levels'], unit.name)}{' Orange: the edge of what the map marks.' if marks else ''}"
+    )
     arrays = {"x": edges, "y": _edges(one, "y"), "z": _edges(one, "z"), "field": field / unit.si}
     arrays |= {str(n): one[n].values for n in one.data_vars if str(n).startswith("density_")}
     run_renderer(words, arrays)
@@ -84,7 +95,13 @@ def _network(one: xr.Dataset, i: int, path: Path, scale: Scale) -> None:
     words: dict[str, Any] = {
         "title": f"{heading(one)}, after {format_duration(float(one.frame[i]))}", "bar": f"blood, free [{unit.name}]",
         "log": scale == "log", "limits": [low, high], "spacing": float(one.box_x[1] - one.box_x[0]) * 1e6, "out": str(path),
+        "levels": _levels(tissue / unit.si, [0.5, 0.9]),
     }  # fmt: skip
+    wide = " x ".join(f"{n * words['spacing']:.3g}" for n in tissue.shape)
+    words["caption"] = (
+        f"A box of {wide} µm. Vessels are tubes of their true radius, coloured by the free concentration in their plasma"
+        f"{', logarithmic' if words['log'] else ''}.\nTissue:{_surfaces('light-blue', words['levels'], unit.name)}"
+    )
     arrays = {"points": (ends - origin) * 1e6, "segments": np.arange(len(ends)).reshape(-1, 2), "blood": blood / unit.si,
               "radius": one["segment_radius"].values * 1e6, "field": tissue / unit.si}  # fmt: skip
     run_renderer(words, arrays)
@@ -96,6 +113,19 @@ def _limits(values: np.ndarray, scale: Scale) -> tuple[float, float]:
     high = float(norm.vmax or 1.0)
     low = min(max(float(norm.vmin or 0.0), float(values.min())), 0.95 * high)
     return (low, high) if scale == "log" else (min(float(values.min()), 0.95 * high), high)
+
+
+def _levels(values: np.ndarray, shares: list[float]) -> list[float]:
+    """Return the values of the surfaces, at shares of the sorted cells; none where everything is the same."""
+    found = np.unique(np.quantile(values, shares))
+    return [float(v) for v in found] if found[-1] > 1.001 * found[0] else []
+
+
+def _surfaces(colour: str, levels: list[float], unit: str) -> str:
+    """Say what the surfaces are."""
+    if not levels:
+        return " the concentration is the same everywhere: no surfaces." if colour.islower() else ""
+    return f" {colour} surfaces are where it is {' and '.join(f'{v:.3g}' for v in levels)} {unit}."
 
 
 def run_renderer(words: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

@@ -7,9 +7,8 @@ estimators and models come from ``krogh.fexi``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +18,18 @@ from krogh.fexi.estimators import get_estimator, get_preparation
 from krogh.fexi.interface import Flag, Progress, SignalModel
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.models import get_model
-from krogh.fexi.noise import estimate_noise_sd
 from krogh.fexi.protocol import Protocol
 from krogh.runs.fexi_maps import MapStore, ParameterMap, Vessels
 from krogh.runs.fexi_posterior import with_posteriors
 from krogh.runs.fexi_regions import Region, fit_regions, region_masks
-from krogh.runs.fexi_simulate import unfiltered_b0
+from krogh.runs.fexi_scan import Voxels, check_shapes, gather_voxels
 
-__all__ = ["FexiMaps", "estimate_noise_sd", "fit_scan"]
+if TYPE_CHECKING:
+    from krogh.fexi.learned.checkpoint import Checkpoint
+
+__all__ = ["FexiMaps", "fit_scan"]
 
 _CHUNK = 65536
-_NOISE_SAMPLE = 20000
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class FexiMaps:
         Sentences for the user.
     priors : dict of int to MixturePrior
         What the posteriors are under, by tissue label; empty for estimators without.
+    network : Checkpoint or None
+        The network that was trained for this scan; None where none was, or one was given.
     """
 
     maps: dict[str, ParameterMap]
@@ -68,6 +70,7 @@ class FexiMaps:
     notes: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     priors: dict[int, MixturePrior] = field(default_factory=dict)
+    network: Checkpoint | None = None
 
 
 def fit_scan(
@@ -132,92 +135,41 @@ def fit_scan(
     InputError
         If shapes do not match, or no voxel can be fitted.
     """
-    model = model or get_model("axr")
-    threads = threads or os.cpu_count() or 1
-    _check_shapes(data, protocol, mask, {"mask": mask, "labels": labels, "tissue labels": tissues})
-    vessels = vessels or Vessels()
-    flat = data.reshape((-1, data.shape[3]), order="F")
-    inside = np.flatnonzero(mask.ravel(order="F"))
-    noise, source = _noise(flat, inside, protocol, model, noise_sd, threads)
-    store = MapStore(model, protocol, mask.shape, inside.size)
-    settings: dict[str, Any] = {"intervals": True} if intervals and estimator == "nlls" else {}
-    settings |= options or {}
-    if learns := get_preparation(estimator) is not None:
-        noise = _needed(noise, source)
-    scan = _Voxels(model, protocol, flat, inside, noise, None if tissues is None else tissues.ravel(order="F"), threads)
+    model, vessels = model or get_model("axr"), vessels or Vessels()
+    check_shapes(data, protocol, mask, {"mask": mask, "labels": labels})
+    scan = gather_voxels(data, protocol, mask, model, noise_sd=noise_sd, tissues=tissues, threads=threads or os.cpu_count() or 1)
+    if get_preparation(estimator) is not None:
+        scan.require_noise()
+    settings = {**({"intervals": True} if intervals and estimator == "nlls" else {}), **(options or {})}
+    store = MapStore(model, protocol, mask.shape, scan.inside.size)
     settings = _fit_voxels(scan, estimator, store, settings, progress, learning)
-    maps = store.maps(inside, vessels)
     if intervals and not store.low:
         raise InputError("intervals", got=f"estimator {estimator}, model {model.name}", expected="nlls, axr and a known noise SD")
     if not np.isfinite(store.theta).any():
         raise InputError("scan", got="no voxel in the mask that can be fitted", expected="finite, positive signals in the mask")
-    regions = fit_regions(
-        flat, protocol, model, region_masks(mask, labels, region_names), noise, store.theta_flags(inside, mask.size),
-        vessels=vessels, likelihood="rician" if estimator == "rician" and noise is not None else "gaussian",
-    )  # fmt: skip
-    if learns and noise is not None:
-        regions = with_posteriors(regions, region_masks(mask, labels, region_names), flat, protocol, model, noise, threads)
+    masks = region_masks(mask, labels, region_names)
+    regions = _regions(scan, estimator, masks, store.theta_flags(scan.inside, mask.size), vessels)
     return FexiMaps(
-        maps=maps,
+        maps=store.maps(scan.inside, vessels),
         regions=regions,
-        noise_sd=None if noise is None else float(np.mean(noise[inside] if isinstance(noise, np.ndarray) else noise)),
-        noise_source=source,
-        snr=_snr(flat, inside, protocol, noise),
+        noise_sd=scan.mean_noise,
+        noise_source=scan.source,
+        snr=scan.snr,
         counts={flag.name: int((store.flag == flag).sum()) for flag in Flag if flag != Flag.MASKED},
         estimator=estimator,
         model=model,
         notes=tuple(dict.fromkeys((*store.notes, *(r.sentence for r in regions if r.sentence)))),
         priors=_priors_of(settings),
+        network=None if "weights" in (options or {}) else settings.get("weights"),
         settings={
-            "threads": threads,
-            "intervals": intervals,
-            "blood_fraction": vessels.blood_fraction,
+            "threads": scan.threads, "intervals": intervals, "blood_fraction": vessels.blood_fraction,
             "radius_m": vessels.radius_m,
         },
-    )
-
-
-def _needed(noise: Any, source: str) -> Any:
-    if noise is None:
-        raise InputError(
-            "noise SD",
-            got=source,
-            expected="a value, for an estimator that states posteriors",
-            hint="give --noise-sd or --noise-map",
-        )
-    return noise
-
-
-@dataclass(frozen=True)
-class _Voxels:
-    """The scan as its voxels: signals of the whole grid, and the places in it that are fitted."""
-
-    model: SignalModel
-    protocol: Protocol
-    flat: NDArray[Any]
-    inside: NDArray[np.intp]
-    noise: Any
-    tissue: NDArray[np.int32] | None
-    threads: int
-
-    def take(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Return the signals of `rows` and what an estimator is told beside them."""
-        common: dict[str, Any] = {"noise_sd": self.noise[rows] if isinstance(self.noise, np.ndarray) else self.noise}
-        if self.tissue is not None:
-            common["labels"] = self.tissue[rows]
-        return self.flat[rows].astype(np.float64), {**common, "threads": self.threads}
-
-    def sample(self) -> NDArray[np.intp]:
-        """Return at most 20,000 voxels (of each tissue, where there are labels), evenly over the scan."""
-        groups = [self.inside]
-        if self.tissue is not None:
-            label = self.tissue[self.inside]
-            groups = [self.inside[label == v] for v in np.unique(label)]
-        return np.concatenate([g[np.linspace(0, g.size - 1, min(g.size, _NOISE_SAMPLE)).astype(np.intp)] for g in groups])
+    )  # fmt: skip
 
 
 def _fit_voxels(
-    scan: _Voxels, estimator: str, store: MapStore, settings: dict[str, Any], progress: Progress | None,
+    scan: Voxels, estimator: str, store: MapStore, settings: dict[str, Any], progress: Progress | None,
     learning: Progress | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fill `store` in chunks; return the settings with what was learned before."""
@@ -226,70 +178,33 @@ def _fit_voxels(
         signals, common = scan.take(scan.sample())
         learned = prepare(scan.model, scan.protocol, signals, progress=learning, **common, **settings)
         settings = {**settings, **learned}
-    for part in _chunks(n, _CHUNK if estimator != "nlls27" else 32):
+    size = _CHUNK if estimator != "nlls27" else 32
+    for start in range(0, n, size):
+        part = slice(start, min(start + size, n))
         signals, common = scan.take(scan.inside[part])
         store.put(part, fit(scan.model, scan.protocol, signals, **common, **settings))
         if progress is not None:
-            progress(min(part.stop, n), n)
+            progress(part.stop, n)
     return settings
+
+
+def _regions(
+    scan: Voxels, estimator: str, masks: list[tuple[int, str, NDArray[np.intp]]], flags: NDArray[np.uint8], vessels: Vessels
+) -> tuple[Region, ...]:
+    """Return the pooled fit of every region, with the posterior of its mean for estimators that learn."""
+    known = scan.noise is not None
+    regions = fit_regions(
+        scan.flat, scan.protocol, scan.model, masks, scan.noise, flags, vessels=vessels,
+        likelihood="rician" if estimator == "rician" and known else "gaussian",
+    )  # fmt: skip
+    if scan.noise is None or get_preparation(estimator) is None:
+        return regions
+    return with_posteriors(regions, masks, scan.flat, scan.protocol, scan.model, scan.noise, scan.threads)
 
 
 def _priors_of(settings: dict[str, Any]) -> dict[int, MixturePrior]:
     """Return the priors by tissue label that the settings of a learned estimator hold."""
-    trained, prior = settings.get("trained"), settings.get("prior")
-    if trained:
-        return {label: net.prior.predictive for label, net in trained.items()}
+    weights, prior = settings.get("weights"), settings.get("prior")
+    if weights is not None and weights.priors:
+        return {label: found.predictive for label, found in weights.priors.items()}
     return dict(prior) if isinstance(prior, dict) else {}
-
-
-def _check_shapes(data: NDArray[Any], protocol: Protocol, mask: NDArray[Any], others: dict[str, NDArray[Any] | None]) -> None:
-    if data.ndim != 4:
-        raise InputError("scan", got=f"{data.ndim} dimensions", expected="4: x, y, z, volume")
-    if data.shape[3] != protocol.n_volumes:
-        raise InputError(
-            "scan",
-            got=f"{data.shape[3]} volumes",
-            expected=f"{protocol.n_volumes} as the protocol has rows",
-            hint="is it the right protocol?",
-        )
-    for what, array in others.items():
-        if array is not None and array.shape != data.shape[:3]:
-            raise InputError(what, got=f"shape {array.shape}", expected=str(data.shape[:3]))
-    if not mask.any():
-        raise InputError("mask", got="no voxel inside", expected="at least one")
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def _noise(
-    flat: NDArray[Any], inside: NDArray[np.intp], protocol: Protocol, model: SignalModel, given: Any, threads: int
-) -> tuple[float | NDArray[np.float64] | None, str]:
-    if given is not None:
-        if np.ndim(given) == 0:
-            if not (np.isfinite(given) and given > 0):
-                raise InputError("noise SD", got=given, expected="a number > 0 in the unit of the scan")
-            return float(given), "given"
-        values = np.asarray(given, np.float64).ravel(order="F")
-        if values.size != flat.shape[0] or not (np.isfinite(values[inside]).all() and (values[inside] > 0).all()):
-            raise InputError(
-                "noise map", got="another shape, or values that are not > 0 in the mask", expected="the grid of the scan"
-            )
-        return values, "given map"
-    sample = inside[:: max(1, inside.size // _NOISE_SAMPLE)]
-    signals = flat[sample].astype(np.float64)
-    scale = float(np.nanmax(np.where(np.isfinite(signals), signals, np.nan), initial=0.0))
-    found = estimate_noise_sd(get_estimator("nlls")(model, protocol, signals, threads=threads), model, protocol)
-    if found is None or found < 1e-7 * scale:  # a noise-free scan leaves only rounding
-        return None, "not known: too few volumes, or no noise, to estimate it"
-    return found, "estimated from the residuals in the mask"
-
-
-def _snr(flat: NDArray[Any], inside: NDArray[np.intp], protocol: Protocol, noise: Any) -> float | None:
-    if noise is None:
-        return None
-    signal = flat[inside][:, unfiltered_b0(protocol)].mean(axis=1, dtype=np.float64)
-    sd = noise[inside] if isinstance(noise, np.ndarray) else noise
-    ratio = (signal / sd)[np.isfinite(signal)]
-    return float(ratio.mean()) if ratio.size else None

@@ -70,9 +70,12 @@ class Operator:
         self._crossings, self._curved = crossings(graph), crossings(graph, linear=False)
         self._straight_tail, self._straight_head = self._fold()
         self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
-        self._work_node = np.empty(graph.shape)
         self._coupled_work: list[np.ndarray] | None = None  # block by block, made when first needed
         self._kinetics = [self._constants(r) for r in graph.reactions]
+        self._saturable = [place for place, (_, _, inverse) in enumerate(self._kinetics) if np.any(inverse != 0)]
+        self._straight_node = np.array(self._sink)
+        self._add_slopes(self._straight_node, np.zeros(graph.shape), saturable=False)
+        self._work_node = np.empty(graph.shape)
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
 
@@ -159,19 +162,26 @@ class Operator:
 
     def _single_slopes(self, u: np.ndarray, met: Met) -> Slopes:
         tail, head, node = self._work_tail, self._work_head, self._work_node
-        np.copyto(node, self._sink)
+        np.copyto(node, self._straight_node)
         for crossing, fluxes in zip(self._curved, met, strict=True):  # elsewhere the flows are linear
             edges, area = crossing.edges, crossing.area
             tail[..., edges] = self._straight_tail[..., edges] + area * sum(f.d_blood for f in fluxes)
             head[..., edges] = self._straight_head[..., edges] - area * sum(f.d_brain for f in fluxes)
-        for nodes, first_order, inverse in self._kinetics:
-            add_reaction_slope(u.reshape(self._rows, -1), nodes, first_order, inverse, node.reshape(self._rows, -1))
+        self._add_slopes(node, u, saturable=True)
         return Slopes(tail, head, node, coupled=False)
+
+    def _add_slopes(self, node: np.ndarray, u: np.ndarray, *, saturable: bool) -> None:
+        """Add the slopes of the reactions that saturate, or of those that do not."""
+        for place, (nodes, first_order, inverse) in enumerate(self._kinetics):
+            if (place in self._saturable) == saturable:
+                add_reaction_slope(u.reshape(self._rows, -1), nodes, first_order, inverse, node.reshape(self._rows, -1))
 
     def _coupled_slopes(self, u: np.ndarray, met: Met) -> Slopes:
         eye = np.eye(self.graph.shape[1])
         if self._coupled_work is None:
-            straight = [self._blocks(g, eye) for g in (self._straight_tail, self._straight_head, self._sink)]
+            straight = [self._blocks(g, eye) for g in (self._straight_tail, self._straight_head, self._straight_node)]
+            first_order = [place for place in range(len(self._kinetics)) if place not in self._saturable]
+            self._add_products(straight[2], u, first_order)
             self._coupled_work = [*straight, *(g.copy() for g in straight)]
         straight_tail, straight_head, sink, tail, head, node = self._coupled_work
         np.copyto(node, sink)
@@ -179,13 +189,18 @@ class Operator:
             edges, area = crossing.edges, crossing.area
             tail[:, edges] = straight_tail[:, edges] + sum(self._blocks(f.d_blood * area, eye) for f in fluxes)
             head[:, edges] = straight_head[:, edges] - sum(self._blocks(f.d_brain * area, eye) for f in fluxes)
-        for place, reaction in enumerate(self.graph.reactions):
-            slope = np.moveaxis(self._slope(place, u), 1, 2)
-            node[:, reaction.nodes] += slope[..., None] * eye
+        for place in self._saturable:
+            node[:, self.graph.reactions[place].nodes] += np.moveaxis(self._slope(place, u), 1, 2)[..., None] * eye
+        self._add_products(node, u, self._saturable)
+        return Slopes(tail, head, node, coupled=True)
+
+    def _add_products(self, node: np.ndarray, u: np.ndarray, places: list[int]) -> None:
+        """Take the slopes of what some reactions form from the blocks of the nodes."""
+        for place in places:
+            reaction = self.graph.reactions[place]
             for index, product in enumerate(reaction.law.product):
                 if product is not None:
-                    node[:, reaction.nodes, product, index] -= slope[..., index]
-        return Slopes(tail, head, node, coupled=True)
+                    node[:, reaction.nodes, product, index] -= self._slope(place, u)[:, index]
 
     @staticmethod
     def _blocks(derivative: np.ndarray, eye: np.ndarray) -> np.ndarray:

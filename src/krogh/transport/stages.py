@@ -53,7 +53,7 @@ def run_stages(
                 r += (h * a[i, j]) * rates[j]
         gh = h * a[i, i]
         here = blood.free(t + c[i] * h, left=bool(at_event and c[i] == 1))
-        result = system.stage(gh, r, states[-1], here)
+        result = system.stage(gh, r, _ahead(states, table.ahead[i]) if system.looks_ahead else states[-1], here)
         if stats is not None:
             stats.solves += 1
             stats.iterations += result.iterations
@@ -64,3 +64,11 @@ def run_stages(
         flows.append(result.flows)
         bloods.append(here)
     return Step(states, rates, flows, bloods, states[-1], (rates[-1], flows[-1]))
+
+
+def _ahead(states: list[np.ndarray], weights: tuple[float, ...]) -> np.ndarray:
+    """Return the last states, weighted."""
+    guess = weights[-1] * states[-1]
+    for weight, state in zip(weights[-2::-1], states[-2::-1], strict=False):
+        guess += weight * state
+    return guess

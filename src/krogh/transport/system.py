@@ -50,6 +50,9 @@ class Stage:
 class System(Protocol):
     """A problem in space."""
 
+    #: Whether stages are to start from where those before them lead, or from the last one, whose fluxes the system still holds.
+    looks_ahead: bool
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Return (batch, species, unknowns)."""
@@ -110,6 +113,8 @@ class OnDevice(Protocol):
 
 class GraphSystem:
     """Serve a :class:`~krogh.transport.operator.Operator`: slab, cylinder, network."""
+
+    looks_ahead = True
 
     def __init__(self, operator: Operator, tolerance: float | None = None) -> None:
         self.operator = operator

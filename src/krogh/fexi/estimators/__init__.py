@@ -13,7 +13,7 @@ from typing import Any
 from krogh.errors import UsageError, nearest
 from krogh.fexi.interface import Estimator
 
-__all__ = ["ESTIMATORS", "get_estimator", "get_preparation"]
+__all__ = ["ESTIMATORS", "NETWORKS", "get_estimator", "get_preparation"]
 
 #: Name -> (module, what it does).
 ESTIMATORS: dict[str, tuple[str, str]] = {
@@ -28,6 +28,8 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
     "physics": ("krogh.fexi.estimators.physics", "network that predicts AXR alone; ADC, sigma and S0 follow from the model"),
     "pooled": ("krogh.fexi.estimators.pooled", "one set of parameters for all voxels of a region, joint likelihood"),
 }
+#: Those that train a network.
+NETWORKS = ("hbayes", "npe", "supervised", "selfsup", "physics")
 
 
 def get_estimator(name: str) -> Estimator:

@@ -17,6 +17,7 @@ from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.posterior import posterior
 from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, scan_priors
+from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
@@ -73,7 +74,8 @@ def fit(
     Raises
     ------
     InputError
-        If no voxel is usable, the noise is neither given nor estimable, or the SNR needs too fine a grid.
+        If no voxel is usable, the noise is neither given nor estimable, the SNR needs too fine a grid, or the protocol cannot
+        tell the parameters apart.
     UsageError
         If `prior` is unknown.
 
@@ -84,6 +86,8 @@ def fit(
     SD says so.
     """
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
+    if grid is None:
+        check_identifiable(model, protocol, s0_free=scan.s0 is None)
     chosen = scan.dictionary() if grid is None else grid
     groups = group_rows(scan, labels)
     priors = scan_priors(scan, chosen, groups, prior, max_components=max_components, threads=threads, progress=progress)
@@ -115,6 +119,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Return the settings ``prior`` (by label) and ``grid`` learned from `signals`, for fits of the same scan in pieces."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
+    check_identifiable(model, protocol, s0_free=scan.s0 is None)
     grid = scan.dictionary()
     found = scan_priors(
         scan, grid, group_rows(scan, labels), prior, max_components=max_components, threads=threads, progress=progress

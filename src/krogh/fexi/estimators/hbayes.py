@@ -7,17 +7,16 @@ on a dictionary is ``eb``, whose prior it shares.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from krogh.errors import InputError, UsageError
-from krogh.fexi.interface import Estimate, Progress, SignalModel
+from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
 from krogh.fexi.learned.estimate import assemble_posterior
 from krogh.fexi.learned.scan import Scan, prepare_scan
-from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, reduced, scan_priors
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
@@ -37,10 +36,13 @@ def fit(
     s0: str | ArrayLike = "per-series",
     prior: PriorChoice = "scan",
     labels: ArrayLike | None = None,
-    trained: Mapping[int, Any] | None = None,
+    weights: Any = None,
+    vetted: bool = False,
+    training: Any = None,
+    compute: Any = None,
     max_components: int = 5,
     n_samples: int = 128,
-    seed: int = 0,
+    seed: int | None = None,
     at: FloatArray | None = None,
     snr_limit: float = 5.0,
 ) -> Estimate:
@@ -56,14 +58,20 @@ def fit(
         Free S0 per series (integrated out over a flat prior), S0 = 1, or values [voxel, series].
     prior, labels
         As of ``eb``.
-    trained : dict of int to krogh.fexi.learned.hierarchy.Trained, optional
-        What :func:`prepare` returned, one network per tissue label; default: trained on these voxels.
+    weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
+        Networks and priors of another fit, or of ``krogh fexi train hbayes``; default: learned from these voxels.
+    vetted : bool, optional
+        Whether `prepare` has compared the SNR of the whole scan with that of the training already.
+    training : krogh.fexi.learned.encoder.HbayesSettings, optional
+        Shape and length of the training, where there are no `weights`.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     max_components : int, optional
         Largest number of Gaussians of the prior.
     n_samples : int, optional
         Weighted samples of each posterior.
     seed : int, optional
-        Of training and samples; the same seed gives the same bytes on the same machine.
+        Of training and samples (default: 0, or that of `weights`); the same seed gives the same bytes on the same machine.
     at : array [voxel, param], optional
         True values, whose posterior ranks go into ``extra["rank"]``.
     snr_limit : float, optional
@@ -72,43 +80,42 @@ def fit(
     Returns
     -------
     Estimate
-        As of ``eb``; ``extra["effective"]`` [voxel] is the effective number of samples: a voxel with fewer than 5 is unlike what
-        the network was trained on and is counted in the notes.
+        As of ``eb``; ``extra["effective"]`` [voxel] is the effective number of samples, ``extra["outside"]`` [voxel] as of
+        ``npe`` (flag 7), ``extra["weights"]`` what `weights` takes.
 
     Raises
     ------
     InputError
-        If no voxel is usable, or the noise is neither given nor estimable.
+        If no voxel is usable, the noise is neither given nor estimable, the SNR of the scan was not trained, a label has no
+        network, or the protocol cannot tell the parameters apart.
     UsageError
-        If `trained` is for another model or protocol.
+        If `weights` is for another model or protocol, or given together with a prior.
     """
     from krogh.fexi.learned.sampling import posterior_by_sampling
+    from krogh.fexi.learned.train_hbayes import build
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    groups = group_rows(scan, labels)
-    if trained is None:
-        trained = _train(scan, groups, prior, max_components, threads, progress, seed)
-    effective, parts = np.full(signals.shape[0], np.nan), []
+    if weights is None or not vetted:
+        weights = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
+    groups, networks = _groups(scan, labels, weights), build(weights)
+    n = signals.shape[0]
+    effective, outside, by_snr, parts = np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool), []
     for label, rows in groups.items():
-        net, part = trained.get(label), _signals(scan, rows)
-        if net is None:
-            raise InputError("trained", got=f"none for the tissue label {label}", expected="a network for every label")
-        if part.inputs().shape[1] != net.encoder.shift.shape[0] or not np.array_equal(net.prior.best.bounds, model.bounds):
-            raise UsageError(
-                "trained", got="one for another protocol, model or bounds", expected="a network trained for this scan"
-            )
+        part = scan.part(rows)
         found, effective[rows] = posterior_by_sampling(
-            part, net.encoder, net.prior.predictive, n_samples=n_samples, seed=seed, at=None if at is None else at[rows],
+            part, networks[label], weights.priors[label].predictive, n_samples=n_samples,
+            seed=int(weights.training["seed"]) if seed is None else seed, at=None if at is None else at[rows],
             threads=threads, progress=progress,
         )  # fmt: skip
+        outside[rows], by_snr[rows] = weights.region.outside(part, part.inputs(), found.mean)
         parts.append((rows, found))
-    extra, notes = facts({label: trained[label].prior for label in groups})
-    notes = (*scan.notes, *notes)
-    if few := int((effective < _FEW).sum()):
-        notes = (*notes, f"{few} voxel(s) have fewer than {_FEW:g} effective samples: unlike what the network was trained on")
-    n_par = len(model.parameter_names)
-    made = assemble_posterior(scan, parts, n_par, "hbayes", {**extra, "trained": trained}, notes, snr_limit=snr_limit)
-    return dataclasses.replace(made, extra={**made.extra, "effective": effective})
+    extra, notes = facts({label: weights.priors[label] for label in groups})
+    extra |= {"weights": weights, "effective": effective, "outside": outside}
+    made = assemble_posterior(
+        scan, parts, len(model.parameter_names), "hbayes", extra, (*scan.notes, *notes), snr_limit=snr_limit
+    )
+    flag = np.where(outside & (made.flag == Flag.OK), np.uint8(Flag.OUTSIDE_TRAINING), made.flag)
+    return dataclasses.replace(made, flag=flag, notes=(*made.notes, *_warnings(effective, outside, by_snr)))
 
 
 def prepare(
@@ -122,33 +129,65 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     prior: PriorChoice = "scan",
     labels: ArrayLike | None = None,
+    weights: Any = None,
+    training: Any = None,
+    compute: Any = None,
     max_components: int = 5,
-    seed: int = 0,
+    seed: int | None = None,
+    **_: Any,
 ) -> dict[str, Any]:
-    """Return the setting ``trained``: networks and priors learned from `signals`, for fits of the same scan in pieces."""
+    """Return the setting ``weights``: as given, or networks and priors learned from `signals`; refuse early what does not fit."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    return {"trained": _train(scan, group_rows(scan, labels), prior, max_components, threads, progress, seed)}
+    found = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
+    _groups(scan, labels, found)
+    return {"weights": found, "vetted": True}
 
 
-def _signals(scan: Scan, rows: Any) -> Any:
-    from krogh.fexi.learned.sampling import Signals
+def _network(
+    scan: Scan, weights: Any, prior: PriorChoice, labels: ArrayLike | None, training: Any, compute: Any, max_components: int,
+    threads: int, progress: Progress | None, seed: int | None,
+) -> Any:  # fmt: skip
+    """Return `weights` if they are for this scan, or networks that are trained on it."""
+    from krogh.fexi.learned.conditions import unfiltered_level
+    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.train_hbayes import learn_hierarchy
 
-    return Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
+    if weights is None:
+        return learn_hierarchy(
+            scan, labels=labels, prior=prior, max_components=max_components, settings=training, seed=seed or 0,
+            compute=compute or PROCESSOR, threads=threads, progress=progress,
+            tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+        )  # fmt: skip
+    if prior != "scan":
+        raise UsageError("prior", got="also weights", expected="one of them", hint="weights hold the prior that they are for")
+    weights.check("hbayes", scan.model, scan.protocol, scan.s0 is not None)
+    weights.check_noise(unfiltered_level(scan.part(scan.rows)))
+    return weights
 
 
-def _train(
-    scan: Scan, groups: Mapping[int, NDArray[np.intp]], prior: PriorChoice, max_components: int, threads: int,
-    progress: Progress | None, seed: int,
-) -> dict[int, Any]:  # fmt: skip
-    """Return the network and the prior of each group."""
-    from krogh.fexi.learned.hierarchy import train_on_scan
+def _groups(scan: Scan, labels: ArrayLike | None, weights: Any) -> dict[int, NDArray[np.intp]]:
+    """Return the voxels of each tissue label; every one must have a network.
 
-    def tell(step: int, steps: int, loss: float) -> None:
-        if progress is not None:
-            progress(step, steps)
+    Raises
+    ------
+    InputError
+        If one has none.
+    """
+    groups = group_rows(scan, labels)
+    if missing := sorted(set(groups) - set(weights.priors)):
+        raise InputError(
+            "labels", got="none" if labels is None else f"the tissue label {missing[0]}",
+            expected=f"the tissue labels of the training: {', '.join(map(str, sorted(weights.priors)))}",
+            hint="give --labels as in training, or train on this scan",
+        )  # fmt: skip
+    return groups
 
-    priors = scan_priors(
-        scan, scan.dictionary(), groups, prior, max_components=max_components, threads=threads, progress=progress
-    )
-    small = {k: dataclasses.replace(p, predictive=reduced(p.predictive, p.best)) for k, p in priors.items()}
-    return {k: train_on_scan(_signals(scan, rows), small[k], seed=seed, tell=tell) for k, rows in groups.items()}
+
+def _warnings(effective: FloatArray, outside: NDArray[np.bool_], by_snr: NDArray[np.bool_]) -> list[str]:
+    notes = []
+    if outside.any():
+        why = f", {int(by_snr.sum())} of them by their SNR" if by_snr.any() else ""
+        notes.append(f"{int(outside.sum())} voxel(s) are unlike anything the network was trained on{why} (flag 7)")
+    if few := int((effective < _FEW).sum()):
+        notes.append(f"{few} voxel(s) have fewer than {_FEW:g} effective samples: do not trust their posterior")
+    return notes

@@ -40,6 +40,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     n_samples: int = 0,
     prior: MixturePrior | None = None,
     seed: int = 0,
@@ -62,6 +63,8 @@ def fit(
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.flow.NpeSettings, optional
         Shape and length of the training, where there are no `weights`.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     n_samples : int, optional
         0 (default): the summary network. Else: samples of the flow per voxel, weighted by the likelihood.
     prior : MixturePrior, optional
@@ -87,16 +90,15 @@ def fit(
         If the SNR of the scan was not trained, or no voxel is usable.
     """
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.sampling import Signals
     from krogh.fexi.learned.train_npe import build
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    checkpoint = weights or _train(scan, training, progress, seed)
+    checkpoint = weights or _train(scan, training, compute, progress, seed)
     checkpoint.check("npe", model, protocol, scan.s0 is not None)
     if prior is not None and not n_samples:
         raise UsageError("prior", got="another prior without samples", expected="n_samples > 0, which can take one")
-    rows = np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
-    part = Signals.of(model, protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
+    rows = scan.usable
+    part = scan.part(rows)
     if not vetted:
         checkpoint.check_noise(unfiltered_level(part))
     x = part.inputs()
@@ -123,36 +125,34 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or trained for the SNR of `signals`; refuse early what does not fit."""
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.sampling import Signals
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None:
-        return {"weights": _train(scan, training, progress, seed), "vetted": True}
+        return {"weights": _train(scan, training, compute, progress, seed), "vetted": True}
     weights.check("npe", model, protocol, scan.s0 is not None)
-    rows = scan.rows
-    weights.check_noise(unfiltered_level(Signals.of(model, protocol, scan.signals[rows], scan.noise[rows],
-                                                    None if scan.s0 is None else scan.s0[rows])))  # fmt: skip
+    weights.check_noise(unfiltered_level(scan.part(scan.rows)))
     return {"weights": weights, "vetted": True}
 
 
-def _train(scan: Scan, training: Any, progress: Progress | None, seed: int) -> Any:
+def _train(scan: Scan, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
     from krogh.fexi.learned.conditions import Conditions, snr_range
-    from krogh.fexi.learned.sampling import Signals
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.train_npe import train_npe
 
-    rows = scan.rows
-    part = Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows],
-                      None if scan.s0 is None else scan.s0[rows])  # fmt: skip
-    conditions = Conditions(
-        scan.model, scan.protocol, uniform_prior(scan.model.bounds), snr_range(part), "per-series" if scan.s0 is None else "known"
-    )
+    levels, s0 = snr_range(scan.part(scan.rows)), "per-series" if scan.s0 is None else "known"
+    conditions = Conditions(scan.model, scan.protocol, uniform_prior(scan.model.bounds), levels, s0)
     return train_npe(
-        conditions, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
+        conditions,
+        settings=training,
+        seed=seed,
+        compute=compute or PROCESSOR,
+        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
     )
 
 

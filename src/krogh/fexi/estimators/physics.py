@@ -34,6 +34,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
 ) -> Estimate:
@@ -52,7 +53,10 @@ def fit(
     vetted : bool, optional
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.train_physics.PhysicsSettings, optional
-        ``prior`` "flat" (uniform within the bounds) or "scan" (rates learned from the voxels); shape and length of the training.
+        ``prior`` "scan" (ADC, sigma and rates learned from the voxels) or "flat" (uniform within the bounds); shape and length
+        of the training.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     seed : int, optional
         Of the training.
     snr_limit : float, optional
@@ -72,21 +76,21 @@ def fit(
         As of ``npe``.
     """
     from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.point_estimate import scan_signals, signals_of, usable
+    from krogh.fexi.learned.point_estimate import scan_signals
     from krogh.fexi.learned.projection import rate_grid
-    from krogh.fexi.learned.train_physics import build, moments
+    from krogh.fexi.learned.train_physics import build, moments, tissue_of
 
     scan, strong = scan_signals(model, protocol, signals, noise_sd, s0)
-    checkpoint = weights or _train(strong, training, progress, seed)
+    checkpoint = weights or _train(strong, training, compute, progress, seed)
     checkpoint.check("physics", model, protocol, scan.s0 is not None)
-    rows = usable(scan)
-    part = signals_of(scan, rows)
+    rows = scan.usable
+    part = scan.part(rows)
     if not vetted:
         checkpoint.check_noise(unfiltered_level(part))
     rates, edges = rate_grid(model, int(checkpoint.architecture["settings"]["rates"]))
     x = part.inputs()
     q = build(checkpoint).probabilities(x)
-    mean, sd = moments(part, q, rates)
+    mean, sd = moments(part, q, rates, tissue_of(checkpoint))
     found = Posterior(mean, sd, _quantiles(mean, sd, q, edges, model.bounds), np.full(rows.size, np.nan))
     outside, by_snr = checkpoint.region.outside(part, x, mean)
     extra = {"prior": checkpoint.prior, "weights": checkpoint, "converged": True, "rates": rates}
@@ -114,6 +118,7 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     **_: Any,
 ) -> dict[str, Any]:
@@ -123,17 +128,22 @@ def prepare(
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
-        return {"weights": _train(part, training, progress, seed), "vetted": True}
+        return {"weights": _train(part, training, compute, progress, seed), "vetted": True}
     weights.check("physics", model, protocol, part.known)
     weights.check_noise(unfiltered_level(part))
     return {"weights": weights, "vetted": True}
 
 
-def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:
+def _train(part: Any, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.train_physics import learn_rates
 
     return learn_rates(
-        part, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
+        part,
+        settings=training,
+        seed=seed,
+        compute=compute or PROCESSOR,
+        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
     )
 
 

@@ -35,6 +35,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
 ) -> Estimate:
@@ -54,6 +55,8 @@ def fit(
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.points.PointSettings, optional
         Depth, width, activation, learning rate, batch, loss, weights of the parameters, epochs.
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     seed : int, optional
         Of the training.
     snr_limit : float, optional
@@ -72,7 +75,7 @@ def fit(
     from krogh.fexi.learned.point_estimate import apply_network, scan_signals
 
     scan, part = scan_signals(model, protocol, signals, noise_sd, s0)
-    checkpoint = weights or _train(part, training, progress, seed)
+    checkpoint = weights or _train(part, training, compute, progress, seed)
     return apply_network(
         scan,
         checkpoint,
@@ -95,6 +98,7 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     **_: Any,
 ) -> dict[str, Any]:
@@ -104,17 +108,22 @@ def prepare(
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
-        return {"weights": _train(part, training, progress, seed), "vetted": True}
+        return {"weights": _train(part, training, compute, progress, seed), "vetted": True}
     weights.check("selfsup", model, protocol, part.known)
     weights.check_noise(unfiltered_level(part))
     return {"weights": weights, "vetted": True}
 
 
-def _train(part: Any, training: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.conditions import check_identifiable
+def _train(part: Any, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.train_points import learn_from_signals
+    from krogh.fexi.precision import check_identifiable
 
     check_identifiable(part.model, part.protocol, s0_free=not part.known)
     return learn_from_signals(
-        part, settings=training, seed=seed, tell=lambda i, n, loss, score: None if progress is None else progress(i, n)
+        part,
+        settings=training,
+        seed=seed,
+        compute=compute or PROCESSOR,
+        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
     )

@@ -32,6 +32,7 @@ def fit(
     weights: Any = None,
     vetted: bool = False,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     snr_limit: float = 5.0,
 ) -> Estimate:
@@ -51,6 +52,8 @@ def fit(
         Whether `prepare` has compared the SNR of the whole scan with that of the training already.
     training : krogh.fexi.learned.points.PointSettings, optional
         As of ``selfsup``; ``labels`` is "true" or "ml".
+    compute : krogh.fexi.learned.practice.Compute, optional
+        Where the network is trained; default: on the processor.
     seed : int, optional
         Of the training.
     snr_limit : float, optional
@@ -75,7 +78,16 @@ def fit(
 
     if not vetted or weights is None:
         weights = prepare(
-            model, protocol, signals, noise_sd=noise_sd, progress=progress, s0=s0, weights=weights, training=training, seed=seed
+            model,
+            protocol,
+            signals,
+            noise_sd=noise_sd,
+            progress=progress,
+            s0=s0,
+            weights=weights,
+            training=training,
+            compute=compute,
+            seed=seed,
         )["weights"]
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     return apply_network(
@@ -95,12 +107,14 @@ def prepare(
     s0: str | ArrayLike = "per-series",
     weights: Any = None,
     training: Any = None,
+    compute: Any = None,
     seed: int = 0,
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or trained for the SNR of `signals`."""
     from krogh.fexi.learned.conditions import Conditions, snr_range, unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
+    from krogh.fexi.learned.practice import PROCESSOR
     from krogh.fexi.learned.prior import uniform_prior
     from krogh.fexi.learned.train_points import train_supervised
 
@@ -114,7 +128,7 @@ def prepare(
     )
     return {
         "weights": train_supervised(
-            conditions, settings=training, seed=seed,
+            conditions, settings=training, seed=seed, compute=compute or PROCESSOR,
             tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
         ),
         "vetted": True,

@@ -34,10 +34,11 @@ def _slice(a11, a12, a22, b1, b2, sigma, low, high):  # type: ignore[no-untyped-
 
 
 @njit(**JIT)
-def conditional(a11, a12, a22, b1, b2, rest, bounds, node, weight, log_evidence, moment):  # type: ignore[no-untyped-def]
+def conditional(a11, a12, a22, b1, b2, rest, bounds, sigma_prior, node, weight, log_evidence, moment):  # type: ignore[no-untyped-def]
     """Fill ln evidence [voxel, rate] and `moment` [4, voxel, rate]: mean and variance of ADC, of sigma.
 
-    The misfit at ADC a and sigma is ``rest - 2 a (b1 + sigma b2) + a^2 (a11 + 2 sigma a12 + sigma^2 a22)``; bounds [2, 2].
+    The misfit at ADC a and sigma is ``rest - 2 a (b1 + sigma b2) + a^2 (a11 + 2 sigma a12 + sigma^2 a22)``; bounds [2, 2];
+    `sigma_prior` is mean and 1 / SD of a Gaussian (0: none).
     """
     n = node.size
     for v in range(a12.shape[0]):
@@ -47,6 +48,8 @@ def conditional(a11, a12, a22, b1, b2, rest, bounds, node, weight, log_evidence,
             safe = min(max(best, bounds[0, 0]), bounds[0, 1])
             ratio = (a11[v] * b2[v, j] - a12[v, j] * b1[v]) / det / safe
             spread = math.sqrt(max(a11[v] + ratio * (2.0 * a12[v, j] + ratio * a22[v, j]), 0.0) / det) / safe
+            own, prior = 1.0 / max(spread * spread, _TINY), sigma_prior[1] * sigma_prior[1]
+            ratio, spread = (own * ratio + prior * sigma_prior[0]) / (own + prior), 1.0 / math.sqrt(own + prior)
             centre = min(max(ratio, bounds[1, 0]), bounds[1, 1])
             low, high = max(centre - _REACH * spread, bounds[1, 0]), min(centre + _REACH * spread, bounds[1, 1])
             half = 0.5 * (high - low)
@@ -55,6 +58,8 @@ def conditional(a11, a12, a22, b1, b2, rest, bounds, node, weight, log_evidence,
             for i in range(n):
                 sigma = low + half * (1.0 + node[i])
                 level, mean, variance = _slice(a11[v], a12[v, j], a22[v, j], b1[v], b2[v, j], sigma, bounds[0, 0], bounds[0, 1])
+                off = (sigma - sigma_prior[0]) * sigma_prior[1]
+                level -= 0.5 * off * off
                 if level > top:
                     keep = math.exp(top - level)
                     total, a_1, a_2, s_1, s_2, top = total * keep, a_1 * keep, a_2 * keep, s_1 * keep, s_2 * keep, level

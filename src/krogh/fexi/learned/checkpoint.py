@@ -19,6 +19,7 @@ from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned.novelty import Region
 from krogh.fexi.learned.prior import MixturePrior
+from krogh.fexi.learned.scan_prior import ScanPrior
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["Checkpoint", "load_into", "model_record", "protocol_key"]
@@ -62,6 +63,8 @@ class Checkpoint:
         Distribution of the tissues; None where the network saw no simulated tissue.
     training : dict
         Seed, rounds, score and history.
+    priors : dict of int to ScanPrior
+        What was learned from a scan, by tissue label (``hbayes``); else empty.
     tensors : dict of arrays
         Weights of the network, and the region of the training under ``novelty.``.
     """
@@ -76,11 +79,13 @@ class Checkpoint:
     prior: MixturePrior | None
     training: dict[str, Any]
     tensors: dict[str, NDArray[Any]] = field(repr=False)
+    priors: dict[int, ScanPrior] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, estimator: str, network: nn.Module, region: Region, model: SignalModel, protocol: Protocol, *,
         architecture: Mapping[str, Any], s0: str, prior: MixturePrior | None, training: Mapping[str, Any],
+        priors: Mapping[int, ScanPrior] | None = None,
     ) -> Checkpoint:  # fmt: skip
         """Return the checkpoint of a trained network."""
         tensors = {f"network.{k}": v.detach().cpu().numpy().copy() for k, v in network.state_dict().items()}
@@ -91,8 +96,13 @@ class Checkpoint:
         snr = (float(np.exp(region.log_snr[0])), float(np.exp(region.log_snr[1])))
         return cls(
             estimator, dict(architecture), model_record(model), protocol.as_dict(), protocol_key(protocol), s0, snr, prior,
-            dict(training), tensors,
+            dict(training), tensors, dict(priors or {}),
         )  # fmt: skip
+
+    @property
+    def of_scan(self) -> bool:
+        """Whether it was trained on the voxels of a scan, not on simulated ones of a prior."""
+        return self.prior is None
 
     @property
     def region(self) -> Region:
@@ -107,6 +117,10 @@ class Checkpoint:
         """Return everything but the tensors as plain values."""
         content = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "tensors"}
         content["prior"] = None if self.prior is None else self.prior.as_dict()
+        content["priors"] = {
+            str(k): {"best": p.best.as_dict(), "predictive": p.predictive.as_dict(), "converged": p.converged}
+            for k, p in self.priors.items()
+        }
         return {"format": FORMAT, **content, "snr": list(self.snr)}
 
     @classmethod
@@ -120,12 +134,12 @@ class Checkpoint:
         """
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}")
-        fields = {f.name: content[f.name] for f in dataclasses.fields(cls) if f.name != "tensors"}
+        fields = {f.name: content[f.name] for f in dataclasses.fields(cls) if f.name not in ("tensors", "priors")}
         for name in ("architecture", "model", "protocol", "training"):
             fields[name] = dict(fields[name])
         fields["prior"] = None if fields["prior"] is None else MixturePrior.from_dict(fields["prior"])
         fields["snr"] = (float(fields["snr"][0]), float(fields["snr"][1]))
-        return cls(**fields, tensors=tensors)
+        return cls(**fields, tensors=tensors, priors={int(k): _scan_prior(p) for k, p in content.get("priors", {}).items()})
 
     def check(self, estimator: str, model: SignalModel, protocol: Protocol, s0_known: bool) -> None:
         """Refuse another estimator, model, protocol or kind of S0.
@@ -167,8 +181,14 @@ class Checkpoint:
             raise InputError(
                 "weights", got=f"a scan with SNR {median:.3g} (median)",
                 expected=f"{low:.3g} to {high:.3g}, for which it was trained",
-                hint=f"train one with --snr {min(low, 0.7 * median):.2g}:{max(high, 1.4 * median):.2g}",
+                hint="train one on this scan (krogh fexi train with the scan)" if self.of_scan else
+                f"train one with --snr {min(low, 0.7 * median):.2g}:{max(high, 1.4 * median):.2g}",
             )  # fmt: skip
+
+
+def _scan_prior(content: Mapping[str, Any]) -> ScanPrior:
+    best, predictive = (MixturePrior.from_dict(content[name]) for name in ("best", "predictive"))
+    return ScanPrior(best, predictive, bool(content["converged"]))
 
 
 def load_into(network: nn.Module, checkpoint: Checkpoint) -> nn.Module:

@@ -16,16 +16,15 @@ from krogh.errors import InputError
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.learned.sampling import Signals
-from krogh.fexi.precision import fisher, sd_from_fisher
+from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["Conditions", "check_identifiable", "snr_range", "unfiltered_level"]
+__all__ = ["Conditions", "snr_range", "unfiltered_level"]
 
 FloatArray = NDArray[np.float64]
 #: S0 of a filtered series over that of the unfiltered ones: filter loss, T1 decay and crushers (assumed range).
 S0_RATIO = (0.25, 1.2)
 _MAX_SNR = 1e4
-_PROBES = 64
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,3 @@ def snr_range(signals: Signals) -> tuple[float, float]:
     """Return a range of SNR somewhat wider than that of 98 % of the voxels, to train for a scan."""
     low, high = np.quantile(unfiltered_level(signals), [0.01, 0.99])
     return float(np.clip(0.8 * low, 3, 8e3)), float(np.clip(1.25 * high, 3.1, _MAX_SNR))
-
-
-def check_identifiable(model: SignalModel, protocol: Protocol, *, s0_free: bool) -> None:
-    """Refuse a model whose parameters the protocol cannot tell apart: no training can add what is not in the data.
-
-    Raises
-    ------
-    InputError
-        If at half or more of 64 tissues within the bounds the Fisher matrix is singular, or the Cramer-Rao SD of a parameter at
-        SNR 1000 exceeds the width of its bounds.
-    """
-    rng = np.random.default_rng(5)
-    width = np.ptp(model.bounds, axis=1)
-    inner = model.bounds[:, 0] + width * rng.uniform(0.05, 0.95, (_PROBES, width.size))
-    s0, weights = np.ones((_PROBES, protocol.n_series)), np.full(protocol.n_volumes, 1e6)
-    sd, good = sd_from_fisher(fisher(model, protocol, inner, s0, weights, s0_free=s0_free), width)
-    held = good & (np.where(good[:, None], sd, np.inf) < width).all(axis=1)
-    if held.mean() <= 0.5:
-        names = ", ".join(model.parameter_names)
-        raise InputError(
-            f"model {model.name}", got=f"free {names}, which this protocol cannot tell apart (singular Fisher matrix)",
-            expected="parameters that the data hold", hint="hold one at a value (--fix di=10), or acquire more b-values",
-        )  # fmt: skip

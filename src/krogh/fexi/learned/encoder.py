@@ -7,30 +7,32 @@ that unit and S0 do not matter. The outputs are relative to the prior that the n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["Encoder", "Gaussians", "Settings", "features", "train"]
+__all__ = ["Encoder", "Gaussians", "HbayesSettings", "features"]
 
 FloatArray = NDArray[np.float64]
-#: Called with a step; returns inputs [voxel, input] and logit parameters [voxel, param] drawn from the prior.
-Simulator = Callable[[int], tuple[FloatArray, FloatArray]]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Hold the shape of the network and how it is trained."""
+class HbayesSettings:
+    """Hold the shape of the network (``components`` of its mixture) and how long it is trained.
+
+    At most rounds x steps batches of new simulated voxels; fewer after `patience` rounds without a better held-out score.
+    """
 
     width: int = 64
     depth: int = 3
     components: int = 4
+    rounds: int = 40
+    steps: int = 20
     batch: int = 1024
+    patience: int = 15
     learning_rate: float = 3e-3
 
 
@@ -61,7 +63,7 @@ class Encoder(nn.Module):
     centre: torch.Tensor
     spread: torch.Tensor
 
-    def __init__(self, n_inputs: int, n_par: int, settings: Settings) -> None:
+    def __init__(self, n_inputs: int, n_par: int, settings: HbayesSettings) -> None:
         super().__init__()
         self.n_par, self.settings = n_par, settings
         layers: list[nn.Module] = []
@@ -77,7 +79,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return log weights [n, k], means [n, k, p] and lower roots [n, k, p, p] relative to centre and spread."""
         k, p = self.settings.components, self.n_par
-        out = self.body((x - self.shift) / self.scale)
+        out = self.body((x - self.shift) / self.scale).float()
         log_w, mean, diagonal, lower = out.split([k, k * p, k * p, k * p * (p - 1) // 2], dim=1)
         root = torch.diag_embed(torch.exp(diagonal.reshape(-1, k, p).clamp(-7, 4)))
         rows, columns = torch.tril_indices(p, p, -1)
@@ -110,27 +112,3 @@ class Encoder(nn.Module):
             mean.append(self.centre + self.spread * m)
             root.append(self.spread[:, None] * r)
         return Gaussians(*(torch.cat(t).numpy().astype(np.float64) for t in (weight, mean, root)))
-
-
-def train(
-    encoder: Encoder, simulate: Simulator, *, steps: int, first: int = 0, state: dict[str, Any] | None = None,
-    tell: Callable[[int, float], None] = lambda i, loss: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Train by maximum likelihood on simulations, with one cosine cycle of Adam; return the state of the optimiser.
-
-    Every step sees new simulations, so that nothing can be learned by heart.
-    """
-    optimiser = torch.optim.Adam(encoder.body.parameters(), lr=encoder.settings.learning_rate)
-    if state:
-        optimiser.load_state_dict(state)
-    for i in range(first, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = encoder.settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * i / steps)))
-        x, u = simulate(i)
-        loss = -encoder.log_density(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(u, dtype=torch.float32)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(encoder.body.parameters(), 5.0)
-        optimiser.step()
-        tell(i + 1, float(loss.detach()))
-    return optimiser.state_dict()

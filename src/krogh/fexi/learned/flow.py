@@ -88,7 +88,7 @@ class PosteriorNetwork(nn.Module):
     def describe(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return mean and SD [n, p] and quantiles [n, p, level] in fractions of the bounds, from scaled inputs."""
         p, k = self.n_par, len(QUANTILES)
-        mean, log_sd, steps = self.summary(context).split([p, p, p * k], dim=1)
+        mean, log_sd, steps = self.summary(context).float().split([p, p, p * k], dim=1)
         steps = steps.reshape(-1, p, k)
         gaps = nn.functional.softplus(torch.cat([steps[..., :_MEDIAN], steps[..., _MEDIAN + 1 :]], dim=-1))
         below = gaps[..., :_MEDIAN].flip(-1).cumsum(-1).flip(-1)
@@ -111,7 +111,9 @@ class PosteriorNetwork(nn.Module):
         gauss = (torch.log(sd) + 0.5 * ((fraction - mean.detach()) / sd) ** 2).mean()
         error = (fraction[..., None] - quantiles) / width[..., None]
         pinball = torch.maximum(self.levels * error, (self.levels - 1) * error).mean()
-        return -self.flow(context).log_prob((u - self.centre) / self.spread).mean() + squared + gauss + 4 * pinball
+        with torch.autocast(x.device.type, enabled=False):  # the splines need 32 bits
+            joint = -self.flow(context).log_prob((u - self.centre) / self.spread).mean()
+        return joint + squared + gauss + 4 * pinball
 
     @torch.inference_mode()
     def summarise(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -18,7 +18,7 @@ from krogh.fexi.learned.scan import Scan, prepare_scan
 from krogh.fexi.learned.train_points import build
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["apply_network", "scan_signals", "signals_of", "usable"]
+__all__ = ["apply_network", "scan_signals"]
 
 FloatArray = NDArray[np.float64]
 _NORMAL_95 = 1.959964
@@ -29,17 +29,7 @@ def scan_signals(
 ) -> tuple[Scan, Signals]:
     """Return the checked scan and its strong voxels, to learn from."""
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
-    return scan, signals_of(scan, scan.rows)
-
-
-def usable(scan: Scan) -> NDArray[np.intp]:
-    """Return the voxels that get an estimate."""
-    return np.flatnonzero((scan.flag == Flag.OK) | (scan.flag == Flag.LOW_SNR))
-
-
-def signals_of(scan: Scan, rows: NDArray[np.intp]) -> Signals:
-    """Return the voxels `rows` in units of their noise."""
-    return Signals.of(scan.model, scan.protocol, scan.signals[rows], scan.noise[rows], None if scan.s0 is None else scan.s0[rows])
+    return scan, scan.part(scan.rows)
 
 
 def apply_network(
@@ -51,8 +41,8 @@ def apply_network(
     beyond the bounds are infinite.
     """
     checkpoint.check(name, scan.model, scan.protocol, scan.s0 is not None)
-    rows = usable(scan)
-    part = signals_of(scan, rows)
+    rows = scan.usable
+    part = scan.part(rows)
     if not vetted:
         checkpoint.check_noise(unfiltered_level(part))
     x, bounds = part.inputs(), scan.model.bounds

@@ -76,8 +76,8 @@ class PointNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return fractions of the bounds [n, p] and, where asked for, the SD of their error [n, p]."""
         scaled = (x - self.shift) / self.scale
-        sd = None if self.error is None else torch.exp(self.error(scaled).clamp(-9, 0))
-        return torch.sigmoid(self.body(scaled)), sd
+        sd = None if self.error is None else torch.exp(self.error(scaled).float().clamp(-9, 0))
+        return torch.sigmoid(self.body(scaled).float()), sd
 
     @torch.inference_mode()
     def estimate(self, x: FloatArray) -> tuple[FloatArray, FloatArray | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +17,42 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from krogh.errors import ConvergenceError
+from krogh.errors import ConvergenceError, UsageError
 
-__all__ = ["Plan", "State", "Tell", "practise"]
+__all__ = ["PROCESSOR", "Compute", "Plan", "State", "Tell", "practise"]
 
 #: Called with (round, rounds in all, loss of the round, score).
 Tell = Callable[[int, int, float, float], None]
 Weights = dict[str, torch.Tensor]
 _CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Say where a network is trained ("cpu", "cuda"), and how precisely: "float32", or "bf16" (mixed, matrices in 16 bits).
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.device not in ("cpu", "cuda"):
+            raise UsageError("--device", got=repr(self.device), expected="cpu or cuda")
+        if self.precision not in ("float32", "bf16"):
+            raise UsageError("--precision", got=repr(self.precision), expected="float32 or bf16")
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which losses are computed."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+#: The processor, in 32 bits.
+PROCESSOR = Compute()
 
 
 @dataclass(frozen=True)
@@ -86,6 +115,7 @@ def practise(
     score: Callable[[float], float],
     plan: Plan,
     *,
+    compute: Compute = PROCESSOR,
     state: State | None = None,
     tell: Tell = lambda i, n, loss, value: None,
     keep: Callable[[State], None] = lambda state: None,
@@ -100,6 +130,8 @@ def practise(
         Called after a round with its mean loss; returns the number that decides which weights are best (smaller is better).
     plan : Plan
         Rounds, patience, learning rate.
+    compute : Compute
+        Where `network` is, and how precisely the losses are computed; scores are computed in 32 bits.
     state : State, optional
         Of an earlier call, to go on with.
     tell, keep : callable
@@ -116,7 +148,7 @@ def practise(
     for i in range(now.done, plan.rounds if now.stale < plan.patience else 0):
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(i)
-        loss = _round(network, losses(i), optimiser, i)
+        loss = _round(network, losses(i), optimiser, i, compute)
         value = score(loss)
         better = value < now.best
         now.best, now.stale = (value, 0) if better else (now.best, now.stale + 1)
@@ -134,11 +166,18 @@ def practise(
     return now
 
 
-def _round(network: nn.Module, losses: Iterable[torch.Tensor], optimiser: torch.optim.Optimizer, i: int) -> float:
+def _round(
+    network: nn.Module, losses: Iterable[torch.Tensor], optimiser: torch.optim.Optimizer, i: int, compute: Compute
+) -> float:
     """Take the steps of one round; return the mean loss."""
     total, count = 0.0, 0
     network.train()
-    for loss in losses:
+    steps = iter(losses)
+    while True:
+        with compute.autocast():
+            loss = next(steps, None)
+        if loss is None:
+            break
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), _CLIP)

@@ -18,7 +18,7 @@ from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned._projection import conditional
 from krogh.fexi.learned.sampling import Signals
 
-__all__ = ["Conditional", "normal_quantiles", "project", "rate_grid"]
+__all__ = ["FLAT", "Conditional", "Tissue", "normal_quantiles", "project", "rate_grid"]
 
 FloatArray = NDArray[np.float64]
 _SCALE = 1e9  # m2/s -> um2/ms
@@ -34,6 +34,18 @@ class Conditional:
     adc_sd: FloatArray
     sigma: FloatArray
     sigma_sd: FloatArray
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Hold Gaussians of ADC [m2/s] and sigma, cut at the bounds: mean and 1 / SD of each (0: uniform)."""
+
+    adc: tuple[float, float] = (0.0, 0.0)
+    sigma: tuple[float, float] = (0.0, 0.0)
+
+
+#: Uniform within the bounds.
+FLAT = Tissue()
 
 
 def rate_grid(model: SignalModel, n: int) -> tuple[FloatArray, FloatArray]:
@@ -54,12 +66,14 @@ def rate_grid(model: SignalModel, n: int) -> tuple[FloatArray, FloatArray]:
     return 0.5 * (edges[1:] + edges[:-1]), edges
 
 
-def project(signals: Signals, rates: FloatArray) -> Conditional:
-    """Return evidence and conditional moments of `signals` at `rates` [rate], ADC and sigma uniform within their bounds."""
+def project(signals: Signals, rates: FloatArray, tissue: Tissue = FLAT) -> Conditional:
+    """Return evidence and conditional moments of `signals` at `rates` [rate], with `tissue` within the bounds."""
     a11, a12, a22, b1, b2, rest = _normal_equations(signals, rates)
+    mean, inverse = tissue.adc[0] * _SCALE, tissue.adc[1] / _SCALE
+    a11, b1, rest = a11 + inverse**2, b1 + mean * inverse**2, rest + (mean * inverse) ** 2
     evidence, moment = np.empty(a12.shape), np.empty((4, *a12.shape))
     bounds = signals.model.bounds[:2] * np.array([[_SCALE], [1.0]])
-    conditional(a11, a12, a22, b1, b2, rest, bounds, *_NODES, evidence, moment)
+    conditional(a11, a12, a22, b1, b2, rest, bounds, np.array(tissue.sigma), *_NODES, evidence, moment)
     return Conditional(evidence, moment[0] / _SCALE, np.sqrt(moment[1]) / _SCALE, moment[2], np.sqrt(moment[3]))
 
 

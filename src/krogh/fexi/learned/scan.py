@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ from krogh.fexi.learned.dictionary import Dictionary, build_dictionary
 from krogh.fexi.learned.posterior import Problem, make_problem
 from krogh.fexi.noise import estimate_noise_sd
 from krogh.fexi.protocol import Protocol
+
+if TYPE_CHECKING:
+    from krogh.fexi.learned.sampling import Signals
 
 __all__ = ["MIN_SNR", "Scan", "prepare_scan"]
 
@@ -40,8 +43,20 @@ class Scan:
 
     @property
     def rows(self) -> NDArray[np.intp]:
-        """Voxels that can be used."""
+        """Voxels to learn from."""
         return np.flatnonzero(self.flag == Flag.OK)
+
+    @property
+    def usable(self) -> NDArray[np.intp]:
+        """Voxels that get an estimate: also those of low SNR."""
+        return np.flatnonzero((self.flag == Flag.OK) | (self.flag == Flag.LOW_SNR))
+
+    def part(self, rows: NDArray[np.intp]) -> Signals:
+        """Return the voxels `rows` in units of their noise, as the networks see them."""
+        from krogh.fexi.learned.sampling import Signals  # loads torch, which a dictionary does not need
+
+        s0 = None if self.s0 is None else self.s0[rows]
+        return Signals.of(self.model, self.protocol, self.signals[rows], self.noise[rows], s0)
 
     def dictionary(self) -> Dictionary:
         """Return a dictionary fine enough for the noise, over the range that least squares finds occupied."""

@@ -13,7 +13,7 @@ from krogh.fexi.learned.checkpoint import Checkpoint, load_into
 from krogh.fexi.learned.conditions import Conditions
 from krogh.fexi.learned.flow import NpeSettings, PosteriorNetwork
 from krogh.fexi.learned.novelty import survey
-from krogh.fexi.learned.practice import Plan, State, Tell, practise
+from krogh.fexi.learned.practice import PROCESSOR, Compute, Plan, State, Tell, practise
 from krogh.fexi.learned.prior import to_u
 
 __all__ = ["build", "train_npe"]
@@ -36,7 +36,7 @@ def train_npe(
     *,
     settings: NpeSettings | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    compute: Compute = PROCESSOR,
     state: State | None = None,
     tell: Tell = lambda i, n, loss, score: None,
     keep: Callable[[State], None] = lambda state: None,
@@ -47,7 +47,9 @@ def train_npe(
 
     def batch(n: int, stream: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         signals, theta = conditions.simulate(n, [seed, *stream])
-        return tuple(torch.as_tensor(a, dtype=torch.float32, device=device) for a in (signals.inputs(), to_u(theta, bounds)))  # type: ignore[return-value]
+        return tuple(
+            torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in (signals.inputs(), to_u(theta, bounds))
+        )  # type: ignore[return-value]
 
     first, theta = conditions.simulate(_HELD_OUT, [seed, 1])
     x = first.inputs()
@@ -55,7 +57,7 @@ def train_npe(
         torch.manual_seed(seed)
         network = PosteriorNetwork(x.shape[1], bounds.shape[0], settings)
     network.standardise(x, to_u(theta, bounds))
-    network.to(device)
+    network.to(compute.device)
     held_x, held_u = batch(_HELD_OUT, [2])
 
     def losses(i: int) -> Iterator[torch.Tensor]:
@@ -70,7 +72,7 @@ def train_npe(
         return np.asarray(bounds[:, 0] + np.ptp(bounds, axis=1) * network.summarise(x)[0])
 
     plan = Plan(settings.rounds, settings.patience, settings.learning_rate)
-    end = practise(network, losses, score, plan, state=state, tell=tell, keep=keep)
+    end = practise(network, losses, score, plan, compute=compute, state=state, tell=tell, keep=keep)
     region = survey(conditions.simulate(_SURVEYED, [seed, 4])[0], estimate, conditions.snr)
     return Checkpoint.of(
         "npe", network, region, conditions.model, conditions.protocol,

@@ -1,7 +1,7 @@
 """Train the network of ``physics``: from the signals to a posterior of AXR on a grid, taught by the closed form alone.
 
-The teacher is the evidence of each rate with ADC, sigma and S0 integrated out (``projection``), times a prior of the rates: flat,
-or learned from the voxels by EM. No labels are used. The network only has to copy the teacher, smoothly.
+The teacher is the evidence of each rate with ADC, sigma and S0 integrated out (``projection``), times a prior of the rates: all
+flat, or learned from the voxels by EM (``rates``). No labels are used. The network only has to copy the teacher, smoothly.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from krogh.fexi.learned.checkpoint import Checkpoint, load_into
 from krogh.fexi.learned.conditions import Conditions, unfiltered_level
 from krogh.fexi.learned.flow import mlp
 from krogh.fexi.learned.novelty import survey
-from krogh.fexi.learned.practice import Plan, State, Tell, practise
+from krogh.fexi.learned.practice import PROCESSOR, Compute, Plan, State, Tell, practise
 from krogh.fexi.learned.prior import MixturePrior
-from krogh.fexi.learned.projection import project, rate_grid
+from krogh.fexi.learned.projection import FLAT, Tissue, project, rate_grid
+from krogh.fexi.learned.rates import learn_rate_prior, normalised
 from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.learned.train_points import SCAN_QUANTILE
 
-__all__ = ["PhysicsNetwork", "PhysicsSettings", "build", "learn_rates", "moments", "train_physics"]
+__all__ = ["PhysicsNetwork", "PhysicsSettings", "build", "learn_rates", "moments", "tissue_of", "train_physics"]
 
 FloatArray = NDArray[np.float64]
 _CHUNK = 16384
@@ -34,13 +35,13 @@ _CHUNK = 16384
 
 @dataclass(frozen=True)
 class PhysicsSettings:
-    """Hold shape and training; ``prior`` of the rates is "flat" or "scan" (learned by ``em`` steps), ``rounds`` are epochs."""
+    """Hold shape and training; ``prior``: "flat", or "scan" (learned from the voxels in ``em`` rounds). ``rounds``: epochs."""
 
     width: int = 48
     depth: int = 3
     rates: int = 48
-    prior: str = "flat"
-    em: int = 30
+    prior: str = "scan"
+    em: int = 20
     rounds: int = 60
     batch: int = 512
     patience: int = 20
@@ -68,7 +69,7 @@ class PhysicsNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ln q [n, rate]."""
-        return torch.log_softmax(self.body((x - self.shift) / self.scale) + self.log_prior, dim=1)
+        return torch.log_softmax(self.body((x - self.shift) / self.scale).float() + self.log_prior, dim=1)
 
     @torch.inference_mode()
     def probabilities(self, x: FloatArray) -> FloatArray:
@@ -90,84 +91,83 @@ def build(checkpoint: Checkpoint) -> PhysicsNetwork:
 
 
 def train_physics(
-    conditions: Conditions, *, settings: PhysicsSettings | None = None, seed: int = 0, device: str = "cpu",
+    conditions: Conditions, *, settings: PhysicsSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
     state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network taught on the signals of simulated voxels, whose tissues it is not told."""
     settings = settings or PhysicsSettings()
     signals, _ = conditions.simulate(settings.voxels, [seed, 1])
     return learn_rates(
-        signals, settings=settings, seed=seed, device=device, state=state, tell=tell, keep=keep, prior=conditions.prior,
+        signals, settings=settings, seed=seed, compute=compute, state=state, tell=tell, keep=keep, prior=conditions.prior,
         snr=conditions.snr,
     )  # fmt: skip
 
 
 def learn_rates(
-    signals: Signals, *, settings: PhysicsSettings | None = None, seed: int = 0, device: str = "cpu", state: State | None = None,
-    tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
+    signals: Signals, *, settings: PhysicsSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
+    state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
     prior: MixturePrior | None = None, snr: tuple[float, float] | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network taught on `signals`; the cross-entropy to the teacher decides which weights are best."""
     settings = settings or PhysicsSettings()
     rates, edges = rate_grid(signals.model, settings.rates)
     x = signals.inputs()
-    evidence = np.concatenate([project(signals.take(slice(i, i + 4096)), rates).log_evidence for i in range(0, x.shape[0], 4096)])
-    log_prior = _rate_prior(evidence, edges, settings)
-    teacher = _normalised(evidence + log_prior)
+    tissue, log_prior = FLAT, np.log(np.diff(edges) / (edges[-1] - edges[0]))
+    if settings.prior == "scan":
+        tissue, log_prior = learn_rate_prior(signals, rates, edges, settings.em)
+    pieces = (signals.take(slice(i, i + 4096)) for i in range(0, x.shape[0], 4096))
+    teacher = normalised(np.concatenate([project(piece, rates, tissue).log_evidence for piece in pieces]) + log_prior)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PhysicsNetwork(x.shape[1], settings)
     network.shift.copy_(torch.as_tensor(x.mean(0)))
     network.scale.copy_(torch.as_tensor(np.where(x.std(0) > 1e-6, x.std(0), 1.0)))
     network.log_prior.copy_(torch.as_tensor(log_prior))
-    network.to(device)
-    inputs, target = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (x, teacher))
+    network.to(compute.device)
+    inputs, target = (torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in (x, teacher))
 
     def losses(epoch: int) -> Iterator[torch.Tensor]:
         order = np.random.default_rng([seed, 2, epoch]).permutation(x.shape[0])
         for i in range(0, order.size, settings.batch):
-            part = torch.as_tensor(order[i : i + settings.batch], device=device)
+            part = torch.as_tensor(order[i : i + settings.batch], device=compute.device)
             yield -(target[part] * network(inputs[part])).sum(dim=1).mean()
 
     end = practise(
         network, losses, lambda loss: loss, Plan(settings.rounds, settings.patience, settings.learning_rate),
-        state=state, tell=tell, keep=keep,
+        compute=compute, state=state, tell=tell, keep=keep,
     )  # fmt: skip
 
     def estimate(values: FloatArray) -> FloatArray:
-        return moments(signals, network.probabilities(values), rates)[0]
+        return moments(signals, network.probabilities(values), rates, tissue)[0]
 
     found = np.quantile(unfiltered_level(signals), [0.001, 0.999])
     limits = snr or (float(found[0]), float(found[1]))
     return Checkpoint.of(
         "physics", network, survey(signals, estimate, limits, quantile=1.0 if snr else SCAN_QUANTILE), signals.model,
-        signals.protocol, architecture={"inputs": x.shape[1], "settings": dataclasses.asdict(settings)},
+        signals.protocol, architecture={
+            "inputs": x.shape[1], "settings": dataclasses.asdict(settings), "adc": list(tissue.adc), "sigma": list(tissue.sigma)
+        },
         s0="known" if signals.known else "per-series", prior=prior, training={"seed": seed, **end.numbers()},
     )  # fmt: skip
 
 
-def moments(signals: Signals, q: FloatArray, rates: FloatArray) -> tuple[FloatArray, FloatArray]:
+def tissue_of(checkpoint: Checkpoint) -> Tissue:
+    """Return the Gaussians of ADC and sigma that a network was taught with."""
+    adc, sigma = (
+        (float(mean), float(inverse)) for mean, inverse in (checkpoint.architecture.get(k, (0, 0)) for k in ("adc", "sigma"))
+    )
+    return Tissue(adc, sigma)
+
+
+def moments(signals: Signals, q: FloatArray, rates: FloatArray, tissue: Tissue = FLAT) -> tuple[FloatArray, FloatArray]:
     """Return mean and SD [voxel, 3] of (ADC, sigma, AXR) when the rates have probabilities q [voxel, rate]."""
     mean, sd = np.empty((q.shape[0], 3)), np.empty((q.shape[0], 3))
     for start in range(0, q.shape[0], 4096):
         rows = slice(start, start + 4096)
-        c, p = project(signals.take(rows), rates), q[rows]
+        c, p = project(signals.take(rows), rates, tissue), q[rows]
         whole = np.broadcast_to(rates, p.shape)
         for j, (value, inner) in enumerate(((c.adc, c.adc_sd), (c.sigma, c.sigma_sd), (whole, None))):
             mean[rows, j] = (p * value).sum(axis=1)
             spread = (value - mean[rows, j, None]) ** 2 + (0.0 if inner is None else inner**2)
             sd[rows, j] = np.sqrt((p * spread).sum(axis=1))
     return mean, sd
-
-
-def _normalised(log_p: FloatArray) -> FloatArray:
-    p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-    return np.asarray(p / p.sum(axis=1, keepdims=True))
-
-
-def _rate_prior(evidence: FloatArray, edges: FloatArray, settings: PhysicsSettings) -> FloatArray:
-    """Return ln prior of the cells: uniform in AXR, moved by EM towards the voxels where asked for."""
-    weight = np.diff(edges) / (edges[-1] - edges[0])
-    for _ in range(settings.em if settings.prior == "scan" else 0):
-        weight = _normalised(evidence + np.log(np.maximum(weight, 1e-12))).mean(axis=0)
-    return np.log(np.maximum(weight, 1e-12))

@@ -15,7 +15,7 @@ from krogh.fexi.learned.checkpoint import Checkpoint, load_into
 from krogh.fexi.learned.conditions import Conditions, unfiltered_level
 from krogh.fexi.learned.novelty import survey
 from krogh.fexi.learned.points import PointNetwork, PointSettings, fractions, label_loss, signal_loss
-from krogh.fexi.learned.practice import Plan, State, Tell, practise
+from krogh.fexi.learned.practice import PROCESSOR, Compute, Plan, State, Tell, practise
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.learned.sampling import Signals
 
@@ -37,21 +37,21 @@ def build(checkpoint: Checkpoint) -> PointNetwork:
 
 
 def train_selfsup(
-    conditions: Conditions, *, settings: PointSettings | None = None, seed: int = 0, device: str = "cpu",
+    conditions: Conditions, *, settings: PointSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
     state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network trained on the signals of simulated voxels, whose tissues it is not told."""
     settings = settings or PointSettings()
     signals, _ = conditions.simulate(settings.voxels, [seed, 1])
     return learn_from_signals(
-        signals, settings=settings, seed=seed, device=device, state=state, tell=tell, keep=keep, prior=conditions.prior,
+        signals, settings=settings, seed=seed, compute=compute, state=state, tell=tell, keep=keep, prior=conditions.prior,
         snr=conditions.snr,
     )  # fmt: skip
 
 
 def learn_from_signals(
-    signals: Signals, *, settings: PointSettings | None = None, seed: int = 0, device: str = "cpu", state: State | None = None,
-    tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
+    signals: Signals, *, settings: PointSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
+    state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
     prior: MixturePrior | None = None, snr: tuple[float, float] | None = None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network trained to reproduce `signals` through the model: no labels, no prior.
@@ -60,17 +60,17 @@ def learn_from_signals(
     """
     settings = settings or PointSettings()
     x, weight = signals.inputs(), _weights(settings, signals.model.bounds.shape[0])
-    network = _network(x, weight.size, settings, seed, device, spread=False)
-    inputs, z, level = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (x, signals.z, signals.level))
+    network = _network(x, weight.size, settings, seed, compute, spread=False)
+    inputs, z, level = (torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in (x, signals.z, signals.level))
 
     def losses(epoch: int) -> Iterator[torch.Tensor]:
         for rows in _batches(x.shape[0], settings.batch, [seed, 2, epoch]):
-            part = torch.as_tensor(rows, device=device)
+            part = torch.as_tensor(rows, device=compute.device)
             yield signal_loss(network(inputs[part])[0], signals, z[part], level[part], settings.loss, weight)
 
     end = practise(
         network, losses, lambda loss: loss, Plan(settings.rounds, settings.patience, settings.learning_rate, decay=False),
-        state=state, tell=tell, keep=keep,
+        compute=compute, state=state, tell=tell, keep=keep,
     )  # fmt: skip
     found = np.quantile(unfiltered_level(signals), [0.001, 0.999])
     limits = snr or (float(found[0]), float(found[1]))
@@ -78,7 +78,7 @@ def learn_from_signals(
 
 
 def train_supervised(
-    conditions: Conditions, *, settings: PointSettings | None = None, seed: int = 0, device: str = "cpu",
+    conditions: Conditions, *, settings: PointSettings | None = None, seed: int = 0, compute: Compute = PROCESSOR,
     state: State | None = None, tell: Tell = lambda i, n, loss, score: None, keep: Callable[[State], None] = lambda state: None,
 ) -> Checkpoint:  # fmt: skip
     """Return a network trained on simulated voxels with the true tissues ("true"), or their best fits ("ml"), as labels."""
@@ -86,19 +86,19 @@ def train_supervised(
     bounds = conditions.model.bounds
     weight = _weights(settings, bounds.shape[0])
     signals, theta = conditions.simulate(settings.voxels, [seed, 1])
-    network = _network(signals.inputs(), weight.size, settings, seed, device, spread=True)
+    network = _network(signals.inputs(), weight.size, settings, seed, compute, spread=True)
 
     def ready(part: Signals, truth: FloatArray) -> list[torch.Tensor]:
         labels = truth if settings.labels == "true" else _best_fit(part)
         arrays = (part.inputs(), fractions(labels, bounds), fractions(truth, bounds))
-        return [torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays]
+        return [torch.as_tensor(a, dtype=torch.float32, device=compute.device) for a in arrays]
 
     data, held = ready(signals, theta), ready(*conditions.simulate(_HELD_OUT, [seed, 3]))
     spread = 1 / np.maximum(np.var(fractions(theta, bounds), axis=0), 1e-6)
 
     def losses(epoch: int) -> Iterator[torch.Tensor]:
         for rows in _batches(settings.voxels, settings.batch, [seed, 2, epoch]):
-            part = torch.as_tensor(rows, device=device)
+            part = torch.as_tensor(rows, device=compute.device)
             yield label_loss(network, [d[part] for d in data], weight * spread)
 
     def score(_: float) -> float:
@@ -110,6 +110,7 @@ def train_supervised(
         losses,
         score,
         Plan(settings.rounds, settings.patience, settings.learning_rate),
+        compute=compute,
         state=state,
         tell=tell,
         keep=keep,
@@ -124,12 +125,12 @@ def _weights(settings: PointSettings, n_par: int) -> FloatArray:
     return np.broadcast_to(given, (n_par,)).copy()
 
 
-def _network(x: FloatArray, n_par: int, settings: PointSettings, seed: int, device: str, *, spread: bool) -> PointNetwork:
+def _network(x: FloatArray, n_par: int, settings: PointSettings, seed: int, compute: Compute, *, spread: bool) -> PointNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PointNetwork(x.shape[1], n_par, settings, spread=spread)
     network.standardise(x)
-    return network.to(device)
+    return network.to(compute.device)
 
 
 def _batches(n: int, size: int, seed: list[int]) -> Iterator[NDArray[np.int64]]:

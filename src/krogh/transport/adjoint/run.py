@@ -111,6 +111,8 @@ class _Recording:
     ) -> None:  # fmt: skip
         self.build, self.theta = build, theta
         problem = self.problem = build(theta)
+        if hasattr(problem, "check_size"):
+            problem.check_size()
         self.system = problem.system(max(1e-12, min(1e-6, 1e-2 * rtol)))
         if self.system.shape[0] != 1:
             raise InputError("adjoint", got=f"a batch of {self.system.shape[0]}", expected="one problem at a time")

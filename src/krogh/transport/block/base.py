@@ -43,6 +43,8 @@ class BlockBase(ABC):
         Largest error of a membrane flux over the largest flux; mass is kept to round-off whatever it is.
     """
 
+    looks_ahead = False
+
     def __init__(self, model: BlockModel, laws: Laws, flows: Flows, tolerance: float) -> None:
         self.model, self.laws, self.flows, self.tolerance = model, laws, flows, tolerance
         self.shape = (1, len(model.species), model.unknowns)

@@ -135,6 +135,10 @@ class BlockProblem:
     def _layered(self) -> BlockModel:
         return self.model() if self.tissue is None else layered(self.model(), self.tissue)
 
+    def check_size(self, free_bytes: float | None = None) -> None:
+        """Refuse a mesh that does not fit into memory."""
+        check_memory(memory_bytes(self), self.unknowns, "block.cells, block.cells_y, block.cells_z", free_bytes=free_bytes)
+
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled block consists of, for gradients."""
         if self.tissue is None or self.tissue.uniform:
@@ -240,8 +244,7 @@ def solve_block(
     ConvergenceError
         If the stepper cannot go on.
     """
-    free = place.free_bytes if place is not None else None
-    check_memory(memory_bytes(problem), problem.unknowns, "block.cells, block.cells_y, block.cells_z", free_bytes=free)
+    problem.check_size(place.free_bytes if place is not None else None)
     check_blood(problem.blood, 1, len(problem.barrier.species))
     if place is not None and method in MARCHES:
         got = f"{method} with --device {place.name}"

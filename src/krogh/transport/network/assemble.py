@@ -64,6 +64,7 @@ def network_graph(
             f"segment {k}",
             got=f"radius {flow.vessels.radius_m[k] * 1e6:g} um",
             expected=f"less than half the block, {size.min() * 5e5:g} um",
+            hint="widen the block with network.margin, or check the units of the radius",
         )
     return _Network(barrier, flow, tissue, barrier.expand(fu_plasma), wall_cells).graph()
 

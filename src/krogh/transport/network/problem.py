@@ -68,6 +68,12 @@ class NetworkProblem:
         """Return what the steppers step; its stages are solved as exactly as `tolerance` asks, their mass to round-off."""
         return GraphSystem(Operator(self.graph()), tolerance)
 
+    def check_size(self) -> None:
+        """Refuse a mesh that does not fit into memory."""
+        s = len(self.barrier.species)
+        unknowns = s * self.tissue.cells * (1 + len(self.barrier.cells))
+        check_memory(unknowns * (8 * 80 + 4 * self.frames_s.size) * s, unknowns, "network.cells")
+
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled problem consists of, for gradients."""
         from krogh.transport.adjoint.graph import graph_coefficients
@@ -160,9 +166,8 @@ def solve_network(
     ConvergenceError
         If the stepper cannot go on.
     """
-    s, cells = len(problem.barrier.species), problem.tissue.cells
-    unknowns = s * cells * (1 + len(problem.barrier.cells))
-    check_memory(unknowns * (8 * 80 + 4 * problem.frames_s.size) * s, unknowns, "network.cells")
+    s = len(problem.barrier.species)
+    problem.check_size()
     check_blood(problem.blood, 1, s)
     operator = Operator(problem.graph())
     media = operator.graph.media

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,3 +48,14 @@ class Tableau:
     def gamma(self) -> float:
         """Return the diagonal entry."""
         return float(self.a[-1, -1])
+
+    @cached_property
+    def ahead(self) -> tuple[tuple[float, ...], ...]:
+        """Return, for every stage, weights of the (up to three) stages before it whose parabola leads there."""
+        c = self.c
+        found: list[tuple[float, ...]] = [()]
+        for i in range(1, c.size):
+            known = c[max(0, i - 3) : i]
+            others = [np.delete(known, k) for k in range(known.size)]
+            found.append(tuple(float(np.prod((c[i] - x) / (own - x))) for own, x in zip(known, others, strict=True)))
+        return tuple(found)
