@@ -179,4 +179,4 @@ def run(count: int = 200, tol: float = 1e-3) -> None:
 
 
 if __name__ == "__main__":
-    run(*(int(x) for x in sys.argv[1:2]))
+    run(*(int(x) for x in sys.argv[1:2]), *(float(x) for x in sys.argv[2:3]))

@@ -137,5 +137,3 @@ def test_simulate_takes_the_networks_and_gives_the_metrics_of_finite_volumes():
     for name in ("auc_interstitium", "auc_neuron", "cmax_interstitium", "kp_uu"):
         assert networks[name].item() == pytest.approx(volumes[name].item(), rel=1e-3)
     assert np.abs(networks.interstitium - volumes.interstitium).max() < 1e-3 * volumes.interstitium.max()
-    with pytest.raises(InputError, match="block"):
-        krogh.simulate("caffeine", solver="pinn", geometry="block", **settings)

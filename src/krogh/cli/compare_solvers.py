@@ -22,18 +22,21 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    compounds: Annotated[list[str], typer.Argument(help="Names of compounds; see 'krogh compounds list'.")],
+    compounds: Annotated[list[str] | None, typer.Argument(help="Names of compounds; see 'krogh compounds list'.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the pictures; default: print only.")] = None,
-    species: Annotated[str, typer.Option(help="human, rat or mouse.")] = "human",
+    species: Annotated[str | None, typer.Option(help="human, rat or mouse.  [default: human]")] = None,
     dose: Annotated[str | None, typer.Option(help="For all, e.g. '100 mg oral'.  [default: a typical one]")] = None,
-    geometry: Annotated[str, typer.Option(help="slab or cylinder.")] = "slab",
-    duration: Annotated[str, typer.Option(help="How long, e.g. '1 h'.")] = "1 h",
+    geometry: Annotated[str | None, typer.Option(help="slab, cylinder or block.  [default: slab]")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long, e.g. '1 h'.  [default: 1 h]")] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="How the networks are trained: lsq, trained, classic (repeatable).  [default: lsq]"),
     ] = None,
     tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
-    cells: Annotated[int, typer.Option(help="Cells of the finite volumes, and points of comparison.")] = 120,
+    cells: Annotated[
+        int | None, typer.Option(help="Cells of the finite volumes, where both are compared.  [default: 120]")
+    ] = None,
+    config: options.Config = None,
     set_: options.Set = None,
     seed: options.Seed = 0,
     json_: options.Json = False,
@@ -41,12 +44,19 @@ def compare(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Solve by physics-informed networks and by finite volumes, and print how far apart they are."""
+    from krogh.cli.simulate import read_base
     from krogh.io.folder import check_output
+    from krogh.io.map_file import read_maps
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
-    given = {"compounds": compounds, "species": species, "dose": dose, "duration": duration, "cells": cells, "geometry": geometry}
-    cases = plan(build_config({}, set_ or (), given))
+    usual = {"species": "human", "duration": "1 h", "cells": 120}
+    given = {
+        "compounds": compounds or None, "species": species, "dose": dose, "duration": duration, "cells": cells,
+        "geometry": geometry,
+    }  # fmt: skip
+    settings = build_config(usual | read_base(config), set_ or (), given)
+    cases = plan(settings, maps=read_maps(settings.block, config.parent if config else None))
     if out is not None:
         check_output(out, overwrite=overwrite)
     with options.progress([c.labels[0] for c in cases], quiet=quiet or json_) as note:

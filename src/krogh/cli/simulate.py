@@ -45,7 +45,7 @@ def simulate(
     amino_acids: Annotated[float | None, typer.Option(help="Plasma amino acids over fasting (a protein meal: 2).")] = None,
     permeability_method: Annotated[str | None, typer.Option(help="Which measured permeability, e.g. 'PAMPA'.")] = None,
     compound_file: Annotated[list[Path] | None, typer.Option(help="TOML file of an own compound (repeatable).")] = None,
-    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (slab, cylinder).  [default: fv]")] = None,
+    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (not: network).  [default: fv]")] = None,
     pinn_method: Annotated[
         str | None, typer.Option(help="How the networks are trained: lsq, trained or classic.  [default: lsq]")
     ] = None,

@@ -9,12 +9,12 @@ from krogh.pinn.physics import Slab
 from krogh.pinn.rows import START, LayerRows
 from krogh.pinn.window import Window
 
-__all__ = ["ADD_UP", "certificate", "held"]
+__all__ = ["ADD_UP", "FRONT", "THINNEST", "certificate", "held"]
 
 _POINTS, _FACE_POINTS = 160, 60
 ADD_UP = 2.0
-_THINNEST = 0.1
-_FRONT = 1.5
+THINNEST = 0.1
+FRONT = 1.5
 
 
 def certificate(window: Window, *, seed: int = 99) -> float:
@@ -64,9 +64,9 @@ def _layer(window: Window, s: int, i: int, slowest: float, rng: np.random.Genera
     begin = window.start(s, i, fresh.x0)
     wide = 1.0 / old.columns.depth.xi(x)[1]
     mean_square = float((window.evaluate(s, i, x, t)[0] ** 2 * wide).sum() / wide.sum())
-    level = min(level, max(float(np.sqrt(mean_square)), _THINNEST * level))
+    level = min(level, max(float(np.sqrt(mean_square)), THINNEST * level))
     if old.columns.depth.front_m is not None:
-        level /= _FRONT
+        level /= FRONT
     r = fresh.residual(window.coefficients[s][i], values, begin) / level
     inside = r[: (2 + fresh.pools) * fresh.n].reshape(-1, fresh.n)
     start = r[(2 + fresh.pools) * fresh.n :].reshape(-1, fresh.x0.size) / START

@@ -45,14 +45,23 @@ class Size:
 Draw = Callable[[Slab, int, int, Clock, Size, int | None, np.random.Generator], Columns]
 
 
-def layer_columns(slab: Slab, i: int, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator) -> Columns:
-    """Return frozen features for one layer; `entered` is the first order of its heat kernels, None without."""
+def layer_columns(
+    slab: Slab, i: int, s: int, clock: Clock, size: Size, entered: int | None, rng: np.random.Generator, rate: float = 0.0
+) -> Columns:
+    """Return frozen features for one layer.
+
+    `entered` is the first order of its heat kernels, None without; `rate` says how fast what varies along the barrier evens out,
+    over a depth of ``1 / sqrt(rate)`` [1/m2].
+    """
     sheet = slab.sheets[i]
     # fronts enter from the blood side, and the thinnest of all species sets the shared points
     late = max(clock.a_s, 0.1 * clock.b_s)
     front = float(np.sqrt(np.min(sheet.diffusivity / sheet.capacity) * late))
-    depth = Depth(sheet.thickness, front if sheet.thickness > 3 * front else None)
+    thin = sheet.thickness > 3 * front
     spread_out = math.sqrt(4 * sheet.diffusivity[s] / sheet.capacity[s] * max(clock.a_s, 0.02 * clock.b_s))
+    if rate:
+        front, spread_out = (1.0 / math.hypot(1.0 / x, math.sqrt(rate)) for x in (front, spread_out))
+    depth = Depth(sheet.thickness, front if sheet.thickness > 3 * front else None)
     reach = _REACH_FRONT if depth.front_m else min(_REACH_FRONT, max(_REACH_FLAT, sheet.thickness / spread_out))
     carried = _carried(sheet, clock, front, depth)
 
@@ -63,7 +72,7 @@ def layer_columns(slab: Slab, i: int, s: int, clock: Clock, size: Size, entered:
         return Joined(depth, ((depth, own), *((d, Tanh(size.features // 2, _REACH_FRONT, _REACH_T, rng)) for d in carried)))
 
     fields = [network() for _ in range(2 + len(sheet.pools))]
-    orders = range(entered, _ORDERS + 1) if entered is not None and (clock.a_s == 0 or depth.front_m) else range(0)
+    orders = range(entered, _ORDERS + 1) if entered is not None and (clock.a_s == 0 or thin) else range(0)
     kernels = Kernels(orders, sheet.diffusivity[s] / sheet.capacity[s], sheet.loss[s] / sheet.capacity[s], clock.b_s)
     across = float(sheet.spread * sheet.diffusivity[s])
     return Columns(clock, depth, fields[0], fields[1], tuple(fields[2:]), kernels, across, carried, sheet.growth)

@@ -6,18 +6,35 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from krogh.pinn.basis import Clock
 from krogh.pinn.march import Trained
 from krogh.pinn.window import Window
 from krogh.transport.march import March
 from krogh.transport.operator import Operator
 from krogh.transport.problem import Problem
 
-__all__ = ["march_of", "states"]
+__all__ = ["PIECES", "march_of", "piece_times", "piece_weights", "states"]
 
 #: Gauss-Lobatto points and weights on [0, 1]; neighbouring pieces share their ends.
 _NODES = np.array([0.0, 0.5 - 0.5 / np.sqrt(5.0), 0.5 + 0.5 / np.sqrt(5.0), 1.0])
 _WEIGHTS = np.array([1.0, 5.0, 5.0, 1.0]) / 12.0
-_PIECES = 10
+#: Pieces of a window.
+PIECES = 10
+
+
+def piece_times(clock: Clock) -> tuple[np.ndarray, np.ndarray]:
+    """Return shares of a window and times since its event, the nodes of all pieces."""
+    share = np.append((np.arange(PIECES)[:, None] + _NODES[None, :-1]).ravel() / PIECES, 1.0)
+    share[0] = 1e-7 if clock.a_s == 0 else 0.0  # beside a flux that is infinite at a jump
+    # after a jump fluxes go with the root of time: even steps in the root, later in the logarithm
+    return share, clock.b_s * share**2 if clock.a_s == 0 else clock.at(share)
+
+
+def piece_weights(clock: Clock, share: np.ndarray, t: np.ndarray, piece: int) -> tuple[slice, np.ndarray]:
+    """Return which nodes belong to a piece, and their weights for an integral over time [s]."""
+    at = slice(3 * piece, 3 * piece + 4)
+    per_share = 2 * clock.b_s * share[at] if clock.a_s == 0 else t[at] * np.log(clock.b_s / clock.a_s)
+    return at, _WEIGHTS * per_share / PIECES
 
 
 def states(operator: Operator, problem: Problem, window: Window, t: np.ndarray) -> np.ndarray:
@@ -65,19 +82,13 @@ def march_of(operator: Operator, problem: Problem, windows: Sequence[Trained]) -
     for trained in windows:
         window = trained.window
         clock = window.clock
-        share = (np.arange(_PIECES)[:, None] + _NODES[None, :-1]).ravel() / _PIECES
-        share = np.append(share, 1.0)
-        share[0] = 1e-7 if clock.a_s == 0 else 0.0  # beside a flux that is infinite at a jump
-        # after a jump fluxes go with the root of time: even steps in the root, later in the logarithm
-        t = clock.b_s * share**2 if clock.a_s == 0 else clock.at(share)
+        share, t = piece_times(clock)
         u = states(operator, problem, window, t)
         blood = window.blood_at(t)
         rates = np.array([operator.ledger(u[k], blood[None, :, k]) for k in range(t.size)])
         _open_face(operator, window, t, rates)
-        per_share = (2 * clock.b_s * share if clock.a_s == 0 else t * np.log(clock.b_s / clock.a_s)) / _PIECES
-        for piece in range(_PIECES):
-            at = slice(3 * piece, 3 * piece + 4)
-            weight = _WEIGHTS * per_share[at]
+        for piece in range(PIECES):
+            at, weight = piece_weights(clock, share, t, piece)
             ledger = ledger + np.einsum("t,t...->...", weight, rates[at])
             auc = auc + np.einsum("t,t...->...", weight, u[at])
             march.t_s.append(clock.start_s + float(t[at][-1]))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import overload
 
 import numpy as np
 
 from krogh.errors import ConvergenceError, InputError
+from krogh.pinn.block import solve as block
+from krogh.pinn.block.solution import BlockNetworks
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
 from krogh.pinn.keep import Keep
@@ -17,13 +20,38 @@ from krogh.pinn.solution import PinnSolution
 from krogh.pinn.stage import Stage
 from krogh.pinn.threads import one_thread
 from krogh.pinn.triangle import triangle_on
+from krogh.transport.block.problem import BlockProblem
 from krogh.transport.problem import Problem
 
 __all__ = ["solve"]
 
 
+@overload
 def solve(
-    problem: Problem,
+    problem: Problem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> PinnSolution: ...  # fmt: skip
+
+
+@overload
+def solve(
+    problem: BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> BlockNetworks: ...  # fmt: skip
+
+
+@overload
+def solve(
+    problem: Problem | BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
+    device: str = ..., precision: str = ...,
+) -> PinnSolution | BlockNetworks: ...  # fmt: skip
+
+
+def solve(
+    problem: Problem | BlockProblem,
     *,
     method: str = "lsq",
     tol: float = 1e-3,
@@ -34,13 +62,13 @@ def solve(
     keep: Keep | None = None,
     device: str = "cpu",
     precision: str = "float64",
-) -> PinnSolution:
-    """Solve a slab or a Krogh cylinder by networks.
+) -> PinnSolution | BlockNetworks:
+    """Solve a slab, a Krogh cylinder or a block by networks.
 
     Parameters
     ----------
-    problem : Problem
-        The same that the finite volumes take; a slab or a Krogh cylinder.
+    problem : Problem or BlockProblem
+        The same that the finite volumes take.
     method : str
         How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq`` (hidden weights frozen), ``trained`` (by
         Levenberg-Marquardt), or ``classic`` as a baseline.
@@ -78,12 +106,11 @@ def solve(
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):
         raise InputError("duration", got=f"{problem.t_end_s} s", expected="a finite time > 0 s")
     triangle = triangle_on(device, precision)
-    vessel = problem.capillary
-    if vessel is not None and method != "lsq":
-        raise InputError(
-            "method of the networks", got=f"{method}, a cylinder", expected="lsq", hint="the others know the slab only"
-        )
-    slab = slab_of(problem.barrier, vessel.radius_m if vessel else None)
+    vessel, is_block = problem.capillary, isinstance(problem, BlockProblem)
+    if method != "lsq" and (vessel is not None or is_block):
+        got = f"{method}, a {'block' if is_block else 'cylinder'}"
+        raise InputError("method of the networks", got=got, expected="lsq", hint="the others know the slab only")
+    slab = slab_of(problem.whole if isinstance(problem, BlockProblem) else problem.barrier, vessel.radius_m if vessel else None)
     source = problem.blood
     if source.free(0.0).shape != (1, slab.species):
         raise InputError("blood", got=f"shape {source.free(0.0).shape}", expected=f"{(1, slab.species)} (problems, species)")
@@ -93,9 +120,11 @@ def solve(
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
     task = Task(slab, blood, events, tol, seed, progress, tell, keep, triangle)
-    found: PinnSolution
+    found: PinnSolution | BlockNetworks
     with one_thread():
-        if vessel is None:
+        if isinstance(problem, BlockProblem):
+            found = BlockNetworks(problem, tuple(block.run(task, problem)), tol)
+        elif vessel is None:
             found = PinnSolution(problem, slab, tuple(METHODS[method](task)), tol)
         else:
             fu = problem.barrier.expand(problem.fu_plasma)[0]

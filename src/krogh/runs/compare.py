@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from krogh import pinn
 from krogh.errors import InputError
 from krogh.pinn.stage import Stage
 from krogh.runs.simulate import Case
+from krogh.transport.block.problem import BlockProblem, solve_block
 from krogh.transport.problem import Problem, Solution, solve
 
 __all__ = ["Comparison", "compare_solvers"]
 
 _TIMES = 120
+#: Whole fields of a block that are compared.
+_FRAMES = 40
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def compare_solvers(
     Parameters
     ----------
     case : Case
-        See :func:`krogh.runs.simulate.plan`; a slab or a cylinder.
+        See :func:`krogh.runs.simulate.plan`; a slab, a cylinder or a block.
     method : str
         A key of :data:`krogh.pinn.methods.METHODS`.
     tol : float
@@ -94,12 +97,14 @@ def compare_solvers(
     Raises
     ------
     InputError
-        If the geometry is neither slab nor cylinder, or a tolerance is out of range.
+        If the geometry is none of these, or a tolerance is out of range.
     """
-    clock = time.process_time()
     problem = case.problem
+    if isinstance(problem, BlockProblem):
+        return _compare_blocks(case.labels, problem, method, tol, rtol, seed, progress)
     if not isinstance(problem, Problem):
-        raise InputError("geometry", got=type(problem).__name__, expected="a slab or a cylinder")
+        raise InputError("geometry", got="network", expected="slab, cylinder or block")
+    clock = time.process_time()
     networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress, tell=tell)
     middle = time.process_time()
     volumes = solve(problem, rtol=rtol)
@@ -119,6 +124,42 @@ def compare_solvers(
         volumes=theirs, networks=ours, error=linear, log_error=log, certificate=networks.certificate, tol=tol,
         mass_defect=networks.mass_defect, cpu_s=spent, unknowns=networks.unknowns,
     )  # fmt: skip
+
+
+def _compare_blocks(
+    labels: tuple[str, ...], problem: BlockProblem, method: str, tol: float, rtol: float, seed: int,
+    progress: Callable[[float], None] | None,
+) -> Comparison:  # fmt: skip
+    """Compare whole fields of a block, cell by cell, and plane means over time."""
+    even = np.linspace(0.0, problem.t_end_s, _FRAMES // 2 + 1)[1:]
+    early = np.geomspace(1e-4 * problem.t_end_s, problem.t_end_s, _FRAMES // 2)
+    t = np.concatenate([even, early])
+    order = np.argsort(t, kind="stable")
+    problem = replace(problem, frames_s=t[order])
+    clock = time.process_time()
+    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress)
+    middle = time.process_time()
+    volumes = solve_block(problem, rtol=rtol)
+    spent = (time.process_time() - middle, middle - clock)
+    media = volumes.system.model.media
+    means = [{k: x.medium(k, x.sample(t[order]))[:, 0] for k in media} for x in (networks, volumes)]
+    later = np.argsort(order, kind="stable")
+    both = [x.fields.astype(float)[later] for x in (networks, volumes)]
+    linear, log = (_fields_apart(both[0][at], both[1][at], media) for at in (slice(0, even.size), slice(even.size, None)))
+    return Comparison(
+        labels=labels, method=method, t_s=t[order], media=tuple(media), volumes=means[1], networks=means[0], error=linear,
+        log_error=log, certificate=networks.certificate, tol=tol, mass_defect=networks.mass_defect, cpu_s=spent,
+        unknowns=networks.unknowns,
+    )  # fmt: skip
+
+
+def _fields_apart(a: np.ndarray, b: np.ndarray, media: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the relative L2 difference (medium, S) of fields (time, S, plane, y, z)."""
+    rows = []
+    for planes in media.values():
+        miss, size = ((x[:, :, planes] ** 2).sum((0, 2, 3, 4)) for x in (a - b, b))
+        rows.append(np.sqrt(np.divide(miss, size, out=np.full_like(miss, np.nan), where=size > 0)))
+    return np.array(rows)
 
 
 def _membranes(networks: Solution, volumes: Solution) -> np.ndarray:

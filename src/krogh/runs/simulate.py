@@ -222,15 +222,14 @@ def run_case(
     if config.solver == "pinn":
         from krogh import pinn
 
-        if not isinstance(case.problem, Problem):
-            raise InputError(
-                "solver pinn", got=f"geometry {config.geometry}", expected="a slab or a cylinder", hint="use --solver fv"
-            )
+        if isinstance(case.problem, NetworkProblem):
+            raise InputError("solver pinn", got="geometry network", expected="slab, cylinder or block", hint="use --solver fv")
         networks = pinn.solve(
             case.problem, method=config.pinn_method, tol=config.tol, seed=config.seed, progress=progress, tell=tell, keep=keep,
             device=place.device if place else "cpu", precision="mixed" if place and place.precision == "float32" else "float64",
         )  # fmt: skip
-        return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology))
+        uniform = not isinstance(case.problem, BlockProblem) or not case.problem.densities
+        return GroupResult(case, networks, compute_metrics(case.members, networks, case.physiology, uniform=uniform))
     step = parse_quantity(config.step, "time", where="step") if config.step is not None else None
     settings: dict[str, Any] = {"method": config.method, "step_s": step, "rtol": config.rtol, "progress": progress}
     solution: AnySolution

@@ -17,6 +17,7 @@ from krogh.pinn.basis import Clock, chebyshev
 from krogh.pinn.cylinder.axial import Axial
 from krogh.pinn.cylinder.factor import Factor
 from krogh.pinn.cylinder.mixing import Anderson
+from krogh.pinn.cylinder.moving import grown, rates_of
 from krogh.pinn.draw import Size, layer_columns
 from krogh.pinn.faces import FaceRow, Sides, face_rows, net_flux
 from krogh.pinn.physics import Slab
@@ -30,7 +31,6 @@ StartMode = Callable[[int, int, int, np.ndarray], np.ndarray]
 
 _ROUNDS = 80
 _STALE = 0.03
-_LAGS = 30.0
 _ALIKE = 0.2
 _PARTS = ("far_u", "far_q", "near_u", "near_q")
 
@@ -92,7 +92,7 @@ class CylinderWindow:
         if not self.coefficients:
             self.coefficients = [[[np.zeros(r.columns.size) for r in rows] for rows in of] for of in self.rows]
         self.inlet = self.inlet_at(self.t)
-        rates = [{g: [_rates(r) for r in rows] for g, rows in of.items()} for of in made]
+        rates = [{g: [rates_of(r) for r in rows] for g, rows in of.items()} for of in made]
         self.rates = [[of[g] for g in self.alike] for of in rates]
 
     def _groups(self) -> list[int]:
@@ -182,7 +182,7 @@ class CylinderWindow:
         ]
         speed, bend, value = (np.array(x) for x in zip(*found, strict=True))
         more = (self.axial.rate - self.axial.rate[self.alike])[:, None]
-        cross = d * (_grown(modes[0], d * lag) * (self.axial.mix @ speed - lag * bend) + more * value)
+        cross = d * (grown(modes[0], d * lag) * (self.axial.mix @ speed - lag * bend) + more * value)
         for f, r, x in zip(out, modes, cross, strict=True):
             f[: r.n] -= r.mass_weight * x
         return slopes or [], out
@@ -274,30 +274,3 @@ class CylinderWindow:
 
 def _trace(r: LayerRows, t: np.ndarray) -> tuple[Trace, Trace]:
     return r.columns.trace(0.0, t), r.columns.trace(r.sheet.thickness, t)
-
-
-def _grown(r: LayerRows, lag_s: float) -> np.ndarray:
-    """Return how far the terms of the moving time count, 0..1: all but the first instants after a dose.
-
-    Before some 30 D/v2 (15 ms for a small molecule) drug spreads along the vessel as fast as the blood's front moves, over a
-    micrometre; the terms cannot be iterated there, and what they move is next to nothing.
-    """
-    since = r.t + r.columns.clock.offset_s
-    return (since / (since + _LAGS * lag_s)) ** 2
-
-
-def _rates(r: LayerRows) -> tuple[np.ndarray, np.ndarray]:
-    """Return the columns of du/dt and, of the networks alone, d2u/dt2 at the points of a layer."""
-    col, h = r.columns, 1e-4
-    at_u, *_, at_k = col.parts
-    xi, _, tau, speed = col.mapped(r.x, r.t)
-    first, second = np.zeros((r.n, col.size)), np.zeros((r.n, col.size))
-    by_tau = col.u(xi, tau)[2]
-    bend = (col.u(xi, tau + h)[2] - col.u(xi, tau - h)[2]) / (2 * h)
-    first[:, at_u] = by_tau * speed[:, None]
-    # tau is a logarithm: d2 tau/dt2 = - (d tau/dt) / (t + t0)
-    second[:, at_u] = bend * (speed**2)[:, None] - by_tau * (speed / (r.t + col.clock.offset_s))[:, None]
-    if col.kernels.orders:
-        value, _, curve = col.kernels(r.x, r.t)
-        first[:, at_k] = col.kernels.diffusivity * curve - col.kernels.decay * value
-    return first, second
