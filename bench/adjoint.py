@@ -14,7 +14,7 @@ from krogh.transport.block.problem import solve_block
 from krogh.transport.cylinder import Capillary
 from krogh.transport.problem import Problem, solve
 
-_SETS = {"slab": 20, "pair": 8, "cylinder": 10, "block": 6, "block_pair": 2, "network": 4}
+_SETS = {"slab": 20, "pair": 8, "cylinder": 10, "block": 6, "block_pair": 2, "uneven": 4, "uneven_pair": 2, "network": 4}
 
 
 def _agreement() -> None:
@@ -69,6 +69,7 @@ def run() -> None:
     for n in (24, 40, 64):
         few = 60.0 * 8 * 2 * n**3  # a budget of about sixty states
         _cost(f"block, {n}^3 cells, 24 h", cases.day_block(n), solve_block, {"half of the free memory": None, "checkpoints": few})
+    _cost("block, 20^3 cells, each its own tissue, 24 h", cases.uneven_day_block(20), solve_block, {"all stages kept": None})
 
 
 if __name__ == "__main__":

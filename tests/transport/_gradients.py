@@ -12,6 +12,7 @@ from krogh.transport.adjoint.run import differentiable_run
 from krogh.transport.block.axis import uniform_axis
 from krogh.transport.block.maps import patch
 from krogh.transport.block.problem import BlockProblem, Lumen
+from krogh.transport.block.uneven import TissueMaps, even_maps
 from krogh.transport.cylinder import Capillary
 from krogh.transport.network.assemble import Tissue
 from krogh.transport.network.problem import NetworkProblem
@@ -109,6 +110,30 @@ def block_pair(theta):
     return block(theta, two_species)
 
 
+def uneven(theta, barrier=one_species):
+    """Return the block with a tissue that differs from cell to cell."""
+    return _uneven(block(theta, barrier), theta)
+
+
+def _uneven(problem, theta):
+    """Return the block with random diffusivity, binding, uptake and cells; each follows a number."""
+    model = problem.model()
+    even, rng = even_maps(model), np.random.default_rng(3)
+    own, rows = model.mesh.layer == model.mesh.layer.max(), range(len(even.leaf_storage))
+    maps = {name: getattr(even, name).copy() for name in ("diffusivity", "storage", "uptake")}
+    ratio = theta / TYPICAL
+    for name, factor in (("diffusivity", 0.3 * ratio[3]), ("storage", 4.0 * ratio[5]), ("uptake", 2e-3 * ratio[11])):
+        share = rng.random(maps[name][:, own].shape)
+        maps[name][:, own] = (name != "uptake") * (1 - share) + factor * share
+    leaves = [[x[i] * (0.5 + rng.random(x[i].shape)) * f for i in rows] for x, f in
+              ((even.leaf_storage, ratio[1]), (even.leaf_exchange, ratio[0]))]  # fmt: skip
+    return replace(problem, tissue=TissueMaps(**maps, leaf_storage=tuple(leaves[0]), leaf_exchange=tuple(leaves[1])))
+
+
+def uneven_pair(theta):
+    return uneven(theta, two_species)
+
+
 def day_block(cells):
     """Return a block of ``cells`` in every direction over a day, as a function of the numbers."""
     y, z = uniform_axis(4e-5, cells), uniform_axis(4e-5, cells)
@@ -121,6 +146,11 @@ def day_block(cells):
         )
 
     return build
+
+
+def uneven_day_block(cells):
+    """Return the same with a tissue that differs from cell to cell."""
+    return lambda theta: _uneven(day_block(cells)(theta), theta)
 
 
 def _vessels():
@@ -140,7 +170,8 @@ def network(theta):
 
 
 GEOMETRIES = {
-    "slab": slab, "pair": pair, "cylinder": cylinder, "block": block, "block_pair": block_pair, "network": network,
+    "slab": slab, "pair": pair, "cylinder": cylinder, "block": block, "block_pair": block_pair, "uneven": uneven,
+    "uneven_pair": uneven_pair, "network": network,
 }  # fmt: skip
 
 METRICS = {

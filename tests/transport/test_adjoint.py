@@ -19,7 +19,17 @@ from ._gradients import GEOMETRIES, METRICS, TYPICAL
 
 
 @pytest.mark.parametrize(
-    ("geometry", "sets"), [("slab", 6), ("pair", 3), ("cylinder", 2), ("block", 1), ("block_pair", 1), ("network", 1)]
+    ("geometry", "sets"),
+    [
+        ("slab", 6),
+        ("pair", 3),
+        ("cylinder", 2),
+        ("block", 1),
+        ("block_pair", 1),
+        ("uneven", 1),
+        ("uneven_pair", 1),
+        ("network", 1),
+    ],
 )
 def test_the_adjoint_equals_central_differences(geometry, sets):
     rng = np.random.default_rng(5)

@@ -9,6 +9,7 @@ from krogh.barrier.routes import Carrier, Efflux, Passive
 from krogh.errors import InputError
 from krogh.transport.block.axis import Axis, uniform_axis
 from krogh.transport.block.model import assemble_block
+from krogh.transport.block.multigrid import LineMultigrid
 from krogh.transport.block.system import BlockSystem
 from krogh.transport.block.uneven import TissueMaps, even_maps, layered
 from krogh.transport.block.uneven_system import UnevenSystem
@@ -98,6 +99,36 @@ def test_a_stage_equals_a_dense_factorisation():
         got = system.stage(gh, r, np.zeros(system.shape), blood)
         want = np.linalg.solve(np.diag(system.capacity.ravel()) - gh * jacobian, r.ravel() + gh * source)
         np.testing.assert_allclose(got.u.ravel(), want, rtol=0, atol=1e-9 * want.max())
+
+
+@pytest.mark.parametrize("shape", [(9, 5, 7), (6, 1, 8), (7, 6, 1), (5, 8, 4)])
+def test_a_cycle_is_symmetric_positive_and_reduces_the_error(shape):
+    rng = np.random.default_rng(5)
+    tx, ty, tz = (10 ** rng.uniform(-2, 2, shape) for _ in range(3))
+    tx[0], ty[:, 0], tz[:, :, 0] = 0, 0, 0
+    mass, upper = 10 ** rng.uniform(-6, 0, shape), np.zeros(shape)
+    upper[:-1] = tx[1:]
+    levels = LineMultigrid.levels_of(ty, tz, *(rng.uniform(1, 2, n) for n in shape[1:]))
+    cycle = LineMultigrid(levels, 1.0, mass + tx + upper, tx, upper)
+
+    def apply(u):
+        out = mass * u
+        for axis, t in enumerate((tx, ty, tz)):
+            flow = np.take(t, range(1, shape[axis]), axis) * np.diff(u, axis=axis)
+            pad = [(0, 0)] * 3
+            pad[axis] = (1, 1)
+            out -= np.diff(np.pad(flow, pad), axis=axis)
+        return out
+
+    a, b = rng.normal(size=(2, *shape))
+    one, two = (float(np.vdot(x, cycle(y))) for x, y in ((a, b), (b, a)))
+    size = np.sqrt(np.vdot(a, cycle(a)) * np.vdot(b, cycle(b)))
+    assert size > 0.0
+    assert abs(one - two) <= 1e-4 * size
+    error = a.copy()
+    for _ in range(8):
+        error -= cycle(apply(error))
+    assert np.vdot(error, apply(error)) <= 0.05 * np.vdot(a, apply(a))
 
 
 def _linear_trapped():

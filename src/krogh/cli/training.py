@@ -136,6 +136,9 @@ def kept(
     with open_chunks(out / name, plan, resume=resume, overwrite=overwrite) as store:
         try:
             yield store.folder
+        except KeyboardInterrupt:
+            sys.stderr.write(f"what is trained is stored in {out.name}/{name}: --resume goes on with it\n")
+            raise
         except ConvergenceError:
             shutil.rmtree(out / name, ignore_errors=True)
             with contextlib.suppress(OSError):

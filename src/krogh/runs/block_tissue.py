@@ -9,8 +9,8 @@ import numpy as np
 
 from krogh.errors import InputError, nearest
 from krogh.runs.config import TissueConfig
+from krogh.transport.block.parts import TissuePart, draw
 from krogh.transport.block.problem import BlockProblem
-from krogh.transport.block.uneven import TissueMaps, even_maps
 from krogh.transport.block.volumes import Region, ball, from_function, from_volume
 from krogh.units import parse_quantity
 
@@ -27,30 +27,22 @@ def with_tissue(problem: BlockProblem, settings: Sequence[TissueConfig], volumes
     """
     if not settings:
         return problem
-    model = problem.model()
-    even = even_maps(model)
-    maps = TissueMaps(
-        even.diffusivity.copy(), even.storage.copy(), even.uptake.copy(),
-        tuple(x.copy() for x in even.leaf_storage), tuple(x.copy() for x in even.leaf_exchange),
-    )  # fmt: skip
-    for setting in settings:
-        target, start, stop = _target(problem, setting, maps)
+    parts: list[TissuePart] = []
+    for number, setting in enumerate(settings, start=1):
+        leaf, start, stop = _target(problem, setting)
         edge = np.concatenate([[0.0], np.cumsum(problem.mesh.width_m[start:stop])])
         region = Region(edge, problem.y, problem.z)
         where = f"{setting.quantity} of {setting.medium}"
-        values = _values(setting, region, volumes, where)
-        _check(values, setting, where)
-        species = _species(problem, setting)
-        part = target[species]
-        if setting.quantity == "uptake":
-            part += parse_quantity(setting.rate, "rate", where=f"{where}, rate") * values
-        else:
-            part *= values
-    return replace(problem, tissue=replace(maps))  # checked as a whole
+        value, floor, shape = _values(setting, region, volumes, where)
+        name = f"{setting.medium} tissue-{number} {setting.quantity} {'rate_per_s' if setting.quantity == 'uptake' else 'factor'}"
+        part = TissuePart(name, setting.quantity, leaf, start, stop, _species(problem, setting), value, floor, shape)
+        _check(part.values(), setting, where)
+        parts.append(part)
+    return replace(problem, tissue=draw(problem.model(), parts), parts=tuple(parts))
 
 
-def _target(problem: BlockProblem, setting: TissueConfig, maps: TissueMaps) -> tuple[np.ndarray, int, int]:
-    """Return the map that a setting changes, (S, n, F) as a view, and the cells along x that it covers."""
+def _target(problem: BlockProblem, setting: TissueConfig) -> tuple[int | None, int, int]:
+    """Return the cells inside the tissue that a setting means (or None), and the cells along x that it covers."""
     whole = problem.whole
     layers = {layer.name: i for i, layer in enumerate(whole.layers) if layer.name != "lumen"}
     cells = {cell.name: k for k, cell in enumerate(whole.cells)}
@@ -58,13 +50,10 @@ def _target(problem: BlockProblem, setting: TissueConfig, maps: TissueMaps) -> t
         raise InputError("tissue", got=f"medium '{setting.medium}'", hint=nearest(setting.medium, [*layers, *cells]))
     layer = layers[setting.medium] if setting.medium in layers else whole.cells[cells[setting.medium]].layer
     own = np.flatnonzero(problem.mesh.layer == layer)
-    start, stop = int(own[0]), int(own[-1]) + 1
     known = ("diffusivity", "storage", "uptake") if setting.medium in layers else ("storage", "exchange")
     if setting.quantity not in known:
         raise InputError(f"tissue of {setting.medium}", got=setting.quantity, expected=" or ".join(known))
-    if setting.medium in layers:
-        return getattr(maps, setting.quantity)[:, start:stop], start, stop
-    return getattr(maps, f"leaf_{setting.quantity}")[cells[setting.medium]], start, stop
+    return (None if setting.medium in layers else cells[setting.medium]), int(own[0]), int(own[-1]) + 1
 
 
 def _species(problem: BlockProblem, setting: TissueConfig) -> slice:
@@ -77,29 +66,36 @@ def _species(problem: BlockProblem, setting: TissueConfig) -> slice:
     return slice(k, k + 1)
 
 
-def _values(setting: TissueConfig, region: Region, volumes: Mapping[str, np.ndarray], where: str) -> np.ndarray:
-    """Return the map of one setting on the cells of its medium, (n, F)."""
+def _values(
+    setting: TissueConfig, region: Region, volumes: Mapping[str, np.ndarray], where: str
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the number of a setting, and its map (n, F) as what is there without it and what grows with it."""
     if setting.shape in ("uniform", "ball"):
         _check(np.array([setting.factor]), setting, f"{where}, factor")
+    value, floor = 1.0, np.zeros(region.shape)
     if setting.shape == "uniform":
-        found = np.full(region.shape, setting.factor)
+        value, shape = setting.factor, np.ones(region.shape)
     elif setting.shape == "ball":
-        outside = 0.0 if setting.quantity == "uptake" else 1.0
-        found = ball(region, _center(setting, region, where), parse_quantity(setting.radius, "length", where=f"{where}, radius"),
-                     setting.factor, outside)  # fmt: skip
+        radius = parse_quantity(setting.radius, "length", where=f"{where}, radius")
+        shape = ball(region, _center(setting, region, where), radius, 1.0, 0.0)
+        value = setting.factor
+        floor = floor if setting.quantity == "uptake" else 1.0 - shape
     elif setting.shape == "values":
-        found = from_volume(_numbers(setting.values, where), region, where=where)
+        shape = from_volume(_numbers(setting.values, where), region, where=where)
     elif setting.shape == "function":
         if not callable(setting.function):
             raise InputError(where, got="no function", expected="function=f(depth_m, y_m, z_m)",
                              hint="from Python; or use a volume file")  # fmt: skip
-        found = from_function(setting.function, region)
+        shape = from_function(setting.function, region)
     else:
         if setting.file is None or setting.file not in volumes:
             got = "no file" if setting.file is None else f"'{setting.file}', which was not read"
             raise InputError(where, got=got, expected="file = 'tissue.npy' or 'tissue.nii.gz' (depth, y, z)")
-        found = from_volume(volumes[setting.file], region, where=setting.file)
-    return found.reshape(found.shape[0], -1)
+        shape = from_volume(volumes[setting.file], region, where=setting.file)
+    if setting.quantity == "uptake":  # the rate is the number, the map says where
+        value, shape = parse_quantity(setting.rate, "rate", where=f"{where}, rate"), value * shape
+    n = shape.shape[0]
+    return value, floor.reshape(n, -1), shape.reshape(n, -1)
 
 
 def _numbers(values: object, where: str) -> np.ndarray:

@@ -127,7 +127,8 @@ class _Cylinder:
             loss=np.concatenate([zeros, self._tile(path.loss)], -1), outflow=outflow, routes=routes,
             reactions=tuple(self._reaction(r) for r in path.reactions), parent=self._parent(),
             media={"blood": k} | {name: self._index(nodes) for name, nodes in path.media.items()},
-            structure="general", layout={**path.layout, "n_z": n_z, "dz_m": self.dz},
+            structure="cylinder", layout={**path.layout, "n_z": n_z, "dz_m": self.dz, "path_tail": path.tail,
+            "path_head": path.head},
         )  # fmt: skip
         upstream = tail.copy()
         from_blood = np.flatnonzero(path.tail == path.shape[2])

@@ -5,32 +5,53 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["add_reaction", "add_reaction_slope", "divergence", "linear_flows", "move", "return_deficits", "stage_residual"]
+__all__ = [
+    "add_flows",
+    "add_reaction",
+    "add_reaction_slope",
+    "euler_step",
+    "linear_rate",
+    "move",
+    "return_deficits",
+    "stage_residual",
+]
 
 
 @njit(cache=True, nogil=True)
-def linear_flows(u, blood, tail, head, g_tail, g_head, out) -> None:  # type: ignore[no-untyped-def]
-    """Write ``out = g_tail u[tail] - g_head u[head]`` for every edge; index N reads the blood."""
+def linear_rate(u, blood, tail, head, g_tail, g_head, upstream, blend, sink, out) -> None:  # type: ignore[no-untyped-def]
+    """Write what the flows ``g_tail u[tail] - g_head u[head]`` bring to each node, less ``sink u``; index N reads the blood.
+
+    Where ``blend`` (row, edge) is given, the tail is read as ``(1 - blend) u[tail] + blend u[upstream]``.
+    """
     rows, n = u.shape
     for r in range(rows):
+        for i in range(n):
+            out[r, i] = -sink[r, i] * u[r, i]
         for e in range(tail.size):
-            a = u[r, tail[e]] if tail[e] < n else blood[r]
-            b = u[r, head[e]] if head[e] < n else blood[r]
-            out[r, e] = g_tail[r, e] * a - g_head[r, e] * b
+            i, j = tail[e], head[e]
+            a = u[r, i] if i < n else blood[r]
+            b = u[r, j] if j < n else blood[r]
+            if blend.shape[1] > 0 and blend[r, e] != 0.0:
+                k = upstream[e]
+                a += blend[r, e] * ((u[r, k] if k < n else blood[r]) - a)
+            flow = g_tail[r, e] * a - g_head[r, e] * b
+            if i < n:
+                out[r, i] -= flow
+            if j < n:
+                out[r, j] += flow
 
 
 @njit(cache=True, nogil=True)
-def divergence(flow, tail, head, out) -> None:  # type: ignore[no-untyped-def]
-    """Add each flow to its head and take it from its tail; what enters or leaves the blood is not a node's."""
+def add_flows(flow, edges, tail, head, out) -> None:  # type: ignore[no-untyped-def]
+    """Take the flow (row, len(edges)) through some edges from their tails and add it to their heads; the blood is no node."""
     rows, n = out.shape
     for r in range(rows):
-        for i in range(n):
-            out[r, i] = 0.0
-        for e in range(tail.size):
-            if tail[e] < n:
-                out[r, tail[e]] -= flow[r, e]
-            if head[e] < n:
-                out[r, head[e]] += flow[r, e]
+        for k in range(edges.size):
+            i, j = tail[edges[k]], head[edges[k]]
+            if i < n:
+                out[r, i] -= flow[r, k]
+            if j < n:
+                out[r, j] += flow[r, k]
 
 
 @njit(cache=True, nogil=True)
@@ -62,6 +83,14 @@ def stage_residual(capacity, u, gh, rate, known, out) -> None:  # type: ignore[n
     for r in range(rows):
         for i in range(n):
             out[r, i] = capacity[r, i] * u[r, i] - gh * rate[r, i] - known[r, i]
+
+
+@njit(cache=True, nogil=True)
+def euler_step(u, rate, inverse, dt, auc) -> None:  # type: ignore[no-untyped-def]
+    """Add ``dt u`` to the area and ``dt inverse rate`` to u, in place and in one pass; vectors."""
+    for i in range(u.size):
+        auc[i] += dt * u[i]
+        u[i] += dt * inverse[i] * rate[i]
 
 
 @njit(cache=True, nogil=True)

@@ -72,8 +72,9 @@ class Graph:
         Next node towards the blood, -1 at the root; always a smaller index.
     media : mapping of str to int array
         Nodes of each medium (``endothelium``, ``interstitium``, ``neuron`` ...), without membrane faces.
-    structure : {"chain", "general"}
+    structure : {"chain", "cylinder", "embedded", "general"}
         ``chain``: edge i joins node i to i + 1, then come edges from a chain node to each leaf, then edges from the blood.
+        ``cylinder``: a chain in every slice of a vessel; ``embedded``: a network in a uniform tissue; ``general``: anything.
     layout : mapping
         What the geometry wants to remember (positions, names of faces) for results and pictures.
     """

@@ -224,6 +224,7 @@ class _Marcher:
             if self.progress is not None:
                 self.progress(t / t_end)
         self.out.auc, self.out.final = auc, u
+        self.out.factors = dict(getattr(self.system, "factors", {}))
         return self.out
 
     @property

@@ -54,6 +54,8 @@ class March:
 
     Attributes
     ----------
+    factors : mapping of str to int
+        How many factors of each kind (``modes``, ``sparse LU``) the linear solver made, where it keeps any.
     t_s : list of float
         Times of the accepted steps.
     u, slope : lists of arrays
@@ -73,3 +75,4 @@ class March:
     stats: StepStats = field(default_factory=StepStats)
     worst_defect: float = 0.0
     most_negative: float = 0.0
+    factors: dict[str, int] = field(default_factory=dict)

@@ -62,15 +62,19 @@ def solve_stage(
     residual = np.empty_like(u)
     flat = [np.ascontiguousarray(x).reshape(rows, n) for x in (c, r)]
     for iteration in range(1, _MAX_ITERATIONS + 1):
-        rate = operator.rate(u, blood)
+        met = operator.meet(u, blood)
+        rate = operator.rate(u, blood, met)
         stage_residual(flat[0], u.reshape(rows, n), gh, rate.reshape(rows, n), flat[1], residual.reshape(rows, n))
-        step = solver.step(c, gh, u, blood, residual)
+        step = solver.step(c, gh, u, blood, residual, met=met)
         size = float(move(u.reshape(rows, n), step.reshape(rows, n), floor))
         if not np.isfinite(size):
             return StageResult(u, converged=False, iterations=iteration)
         if accept is not None and operator.linear and size * solver.accuracy <= accept:
             return StageResult(u, converged=True, iterations=iteration)
         if size <= (solver.accept if accept is None else accept):
+            return StageResult(u, converged=True, iterations=iteration)
+        # what is left falls as the last two did; twice that, to be safe
+        if accept is not None and iteration > 1 and 2.0 * size * size <= accept * (previous - size):
             return StageResult(u, converged=True, iterations=iteration)
         if iteration > 1 and size > 0.2 * previous:
             if size <= 1e-9:  # round-off: as good as this matrix gets

@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from krogh.transport.flows import add_reaction, add_reaction_slope, divergence, linear_flows
-from krogh.transport.graph import Graph, Reaction, RouteEdges
+from krogh.transport.crossing import Met, crossings
+from krogh.transport.flows import add_flows, add_reaction, add_reaction_slope, linear_rate
+from krogh.transport.graph import Graph, Reaction
 
 __all__ = ["Operator", "Slopes"]
 
@@ -54,15 +55,20 @@ class Operator:
         self._g_head = np.ascontiguousarray(np.broadcast_to(graph.conductance * graph.head_factor, (b, s, e)))
         self._tail = np.ascontiguousarray(graph.tail, dtype=np.int64)
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
-        self._sink = graph.loss + graph.outflow
+        self._sink = np.ascontiguousarray(graph.loss + graph.outflow)
         self.coupled = s > 1
         self._names = self._ledger_names()
         self._faces, self._owners = _owners(graph)
-        self._from_blood = np.flatnonzero(self._tail == graph.shape[2])
         self._losses = [
-            (nodes, graph.loss[..., nodes]) if np.any(graph.loss[..., nodes]) else None for nodes in graph.media.values()
+            (span(nodes), graph.loss[..., nodes] if np.any(graph.loss[..., nodes]) else None) for nodes in graph.media.values()
         ]
-        self._straight_tail, self._straight_head, self._curved = self._fold()
+        self._from_blood, self._to_blood = self._venous()
+        self._upstream, self._blend = self._tail, np.zeros((self._rows, 0))
+        if graph.upstream is not None and graph.blend is not None:
+            self._upstream = np.ascontiguousarray(graph.upstream, dtype=np.int64)
+            self._blend = np.ascontiguousarray(np.broadcast_to(graph.blend, (b, s, e))).reshape(self._rows, e)
+        self._crossings, self._curved = crossings(graph), crossings(graph, linear=False)
+        self._straight_tail, self._straight_head = self._fold()
         self._work_tail, self._work_head = self._straight_tail.copy(), self._straight_head.copy()
         self._work_node = np.empty(graph.shape)
         self._coupled_work: list[np.ndarray] | None = None  # block by block, made when first needed
@@ -70,53 +76,37 @@ class Operator:
 
     # -- flows -----------------------------------------------------------------------------------------------------------------
 
-    def _fold(self) -> tuple[np.ndarray, np.ndarray, tuple[RouteEdges, ...]]:
-        """Return the conductances with those of the linear routes added, and the routes that are left."""
+    def _fold(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the conductances with those of the linear routes added."""
         tail, head = self._g_tail.copy(), self._g_head.copy()
-        if self.graph.blend is not None:  # their tails are read between two nodes
-            return tail, head, self.graph.routes
         for term in self.graph.routes:
             if term.route.linear:
                 zero = np.zeros((*self.graph.shape[:2], term.edges.size))
                 _, _, d_blood, d_brain = term.route.flux(zero, zero)
                 tail[..., term.edges] += term.area * d_blood
                 head[..., term.edges] -= term.area * d_brain
-        return tail, head, tuple(term for term in self.graph.routes if not term.route.linear)
+        return tail, head
 
-    def _sides(self, u: np.ndarray, blood: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return u at the two ends of `edges`, shape (B, S, len(edges)) each."""
-        graph = self.graph
-        tail = self._read(u, blood, self._tail[edges])
-        if graph.upstream is not None and graph.blend is not None:
-            blend = graph.blend[..., edges]
-            tail = (1.0 - blend) * tail + blend * self._read(u, blood, graph.upstream[edges])
-        return tail, u[..., self._head[edges]]
+    def meet(self, u: np.ndarray, blood: np.ndarray) -> Met:
+        """Return what the non-linear routes carry at a state; `rate` and `slopes` there can share it."""
+        return [crossing.meet(u, blood) for crossing in self._curved]
 
-    def _read(self, u: np.ndarray, blood: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-        """Return u at `nodes`; index N reads the blood."""
-        n = self.graph.shape[2]
-        if nodes.size == 1:  # the face of a slab
-            return blood[..., None] if nodes[0] == n else u[..., nodes]
-        return np.where(nodes == n, blood[..., None], u[..., np.minimum(nodes, n - 1)])
-
-    def rate(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
+    def rate(self, u: np.ndarray, blood: np.ndarray, met: Met | None = None) -> np.ndarray:
         """Return F, shape (B, S, N), for the free concentrations `u` (B, S, N) and `blood` (B, S)."""
-        b, s, n = self.graph.shape
-        flow = np.empty((b, s, self._tail.size))
-        linear_flows(
-            u.reshape(self._rows, n), blood.reshape(self._rows), self._tail, self._head,
-            self._straight_tail.reshape(self._rows, -1), self._straight_head.reshape(self._rows, -1),
-            flow.reshape(self._rows, -1),
-        )  # fmt: skip
-        for term in self._curved:
-            inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
-            flow[..., term.edges] += term.area * (inward - outward)
+        rows, n = self._rows, self.graph.shape[2]
         out = np.empty_like(u)
-        divergence(flow.reshape(self._rows, -1), self._tail, self._head, out.reshape(self._rows, n))
-        out -= self._sink * u
+        flat, given = out.reshape(rows, n), u.reshape(rows, n)
+        linear_rate(
+            given, blood.reshape(rows), self._tail, self._head, self._straight_tail.reshape(rows, -1),
+            self._straight_head.reshape(rows, -1), self._upstream, self._blend, self._sink.reshape(rows, n), flat,
+        )  # fmt: skip
+        for crossing, fluxes in zip(self._curved, met or self.meet(u, blood), strict=True):
+            for inward, outward, _, _ in fluxes:
+                net = crossing.area * (inward - outward)
+                add_flows(net.reshape(rows, -1), crossing.edges, self._tail, self._head, flat)
         for place, reaction in enumerate(self.graph.reactions):
             nodes, first_order, inverse = self._kinetics[place]
-            add_reaction(u.reshape(self._rows, n), nodes, first_order, inverse, -1.0, out.reshape(self._rows, n))
+            add_reaction(given, nodes, first_order, inverse, -1.0, flat)
             if any(product is not None for product in reaction.law.product):
                 rate = self._taken(place, u)
                 for index, product in enumerate(reaction.law.product):
@@ -162,38 +152,33 @@ class Operator:
 
     # -- slopes ----------------------------------------------------------------------------------------------------------------
 
-    def slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+    def slopes(self, u: np.ndarray, blood: np.ndarray, met: Met | None = None) -> Slopes:
         """Return the derivatives of F at (u, blood); the arrays are overwritten by the next call."""
-        return self._coupled_slopes(u, blood) if self.coupled else self._single_slopes(u, blood)
+        fluxes = met or self.meet(u, blood)
+        return self._coupled_slopes(u, fluxes) if self.coupled else self._single_slopes(u, fluxes)
 
-    def _single_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+    def _single_slopes(self, u: np.ndarray, met: Met) -> Slopes:
         tail, head, node = self._work_tail, self._work_head, self._work_node
         np.copyto(node, self._sink)
-        for term in self._curved:  # elsewhere the flows are linear
-            tail[..., term.edges] = self._straight_tail[..., term.edges]
-            head[..., term.edges] = self._straight_head[..., term.edges]
-        for term in self._curved:
-            _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
-            tail[..., term.edges] += term.area * d_blood
-            head[..., term.edges] -= term.area * d_brain
+        for crossing, fluxes in zip(self._curved, met, strict=True):  # elsewhere the flows are linear
+            edges, area = crossing.edges, crossing.area
+            tail[..., edges] = self._straight_tail[..., edges] + area * sum(f.d_blood for f in fluxes)
+            head[..., edges] = self._straight_head[..., edges] - area * sum(f.d_brain for f in fluxes)
         for nodes, first_order, inverse in self._kinetics:
             add_reaction_slope(u.reshape(self._rows, -1), nodes, first_order, inverse, node.reshape(self._rows, -1))
         return Slopes(tail, head, node, coupled=False)
 
-    def _coupled_slopes(self, u: np.ndarray, blood: np.ndarray) -> Slopes:
+    def _coupled_slopes(self, u: np.ndarray, met: Met) -> Slopes:
         eye = np.eye(self.graph.shape[1])
         if self._coupled_work is None:
             straight = [self._blocks(g, eye) for g in (self._straight_tail, self._straight_head, self._sink)]
             self._coupled_work = [*straight, *(g.copy() for g in straight)]
         straight_tail, straight_head, sink, tail, head, node = self._coupled_work
         np.copyto(node, sink)
-        for term in self._curved:  # elsewhere the flows are linear
-            tail[:, term.edges] = straight_tail[:, term.edges]
-            head[:, term.edges] = straight_head[:, term.edges]
-        for term in self._curved:
-            _, _, d_blood, d_brain = term.route.flux(*self._sides(u, blood, term.edges))
-            tail[:, term.edges] += self._blocks(d_blood * term.area, eye)
-            head[:, term.edges] -= self._blocks(d_brain * term.area, eye)
+        for crossing, fluxes in zip(self._curved, met, strict=True):  # elsewhere the flows are linear
+            edges, area = crossing.edges, crossing.area
+            tail[:, edges] = straight_tail[:, edges] + sum(self._blocks(f.d_blood * area, eye) for f in fluxes)
+            head[:, edges] = straight_head[:, edges] - sum(self._blocks(f.d_brain * area, eye) for f in fluxes)
         for place, reaction in enumerate(self.graph.reactions):
             slope = np.moveaxis(self._slope(place, u), 1, 2)
             node[:, reaction.nodes] += slope[..., None] * eye
@@ -244,17 +229,18 @@ class Operator:
         graph = self.graph
         b, s, _ = graph.shape
         out = np.zeros((b, s, len(self._names)))
-        row = 0
-        for term in graph.routes:
-            inward, outward, _, _ = term.route.flux(*self._sides(u, blood, term.edges))
-            out[..., row] = (inward * term.area).sum(-1)
-            out[..., row + 1] = (outward * term.area).sum(-1)
-            row += 2
-        out[..., row], out[..., row + 1] = self._blood_flow(u, blood)
+        for crossing in self._crossings:
+            for place, flux in zip(crossing.places, crossing.meet(u, blood), strict=True):
+                out[..., 2 * place], out[..., 2 * place + 1] = flux.inward @ crossing.area, flux.outward @ crossing.area
+        row = 2 * len(graph.routes)
+        if self._from_blood is not None:
+            out[..., row] = self._from_blood * blood
+        if self._to_blood is not None:
+            out[..., row + 1] = np.vecdot(self._to_blood[1], u[..., self._to_blood[0]])
         row += 2
-        for lost in self._losses:
-            if lost is not None:
-                out[..., row] = (lost[1] * u[..., lost[0]]).sum(-1)
+        for nodes, loss in self._losses:
+            if loss is not None:
+                out[..., row] = np.vecdot(loss, u[..., nodes])
             row += 1
         for place, reaction in enumerate(graph.reactions):
             rate = self._taken(place, u).sum(-1)
@@ -265,14 +251,21 @@ class Operator:
             row += 2
         return out
 
-    def _blood_flow(self, u: np.ndarray, blood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what linear edges bring in from the blood, and what they and the venous outflow take away."""
-        n = self.graph.shape[2]
-        edges = self._from_blood
-        heads = np.minimum(self._head[edges], n - 1)
-        inward = (self._g_tail[..., edges] * blood[..., None]).sum(-1)
-        outward = (self._g_head[..., edges] * u[..., heads]).sum(-1) + (self.graph.outflow * u).sum(-1)
-        return inward, outward
+    def _venous(self) -> tuple[np.ndarray | None, tuple[np.ndarray, np.ndarray] | None]:
+        """Return the conductance from the blood (B, S), and nodes that lose to it with their conductances; None for nothing."""
+        graph, n = self.graph, self.graph.shape[2]
+        edges = np.flatnonzero(self._tail == n)
+        away = graph.outflow.copy()
+        np.add.at(away, np.s_[:, :, self._head[edges]], self._g_head[..., edges])  # type: ignore[arg-type]
+        nodes = np.flatnonzero(np.any(away != 0, axis=(0, 1)))
+        given = self._g_tail[..., edges].sum(-1)
+        return given if np.any(given) else None, (nodes, away[..., nodes]) if nodes.size else None
+
+
+def span(nodes: np.ndarray) -> np.ndarray | slice:
+    """Return the slice that reads the same nodes, which costs no copy; the nodes themselves where they are not in line."""
+    first = int(nodes[0]) if nodes.size else 0
+    return slice(first, first + nodes.size) if np.array_equal(nodes, np.arange(first, first + nodes.size)) else nodes
 
 
 def _owners(graph: Graph) -> tuple[np.ndarray, np.ndarray]:

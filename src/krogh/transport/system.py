@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from krogh.transport.adjoint.system import AdjointSystem
 
 #: Structures whose stages are solved to a tolerance, with the mass closed afterwards.
-_ITERATED = ("general", "embedded")
+_ITERATED = ("general", "cylinder", "embedded")
 
 __all__ = ["GraphSystem", "OnDevice", "Stage", "System", "as_system"]
 
@@ -122,6 +122,11 @@ class GraphSystem:
         self.capacity = operator.graph.capacity
         self.parent = operator.graph.parent
         self.ledger_names = operator.ledger_names
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """Return how many factors of each kind the linear solver made; none where it keeps none."""
+        return dict(getattr(self.solver, "counts", {}))
 
     def consistent(self, u: np.ndarray, blood: np.ndarray) -> np.ndarray:
         """Return `u` with the membrane faces in balance."""

@@ -13,6 +13,7 @@ from krogh.barrier.model import Barrier
 from krogh.errors import InputError, nearest
 from krogh.transport.adjoint.laws import constants, with_constant
 from krogh.transport.adjoint.run import Differentiable, Run, differentiable_run
+from krogh.transport.block.parts import draw
 from krogh.transport.march import BloodSource
 
 __all__ = ["Sensitivity", "parameters", "scaled", "sensitivities"]
@@ -117,7 +118,7 @@ class _Names:
 
 def _walk(problem: Any, factors: Mapping[str, float]) -> tuple[Any, dict[str, float]]:
     names = _Names(problem.barrier.species, factors)
-    changed: dict[str, Any] = {"barrier": names.barrier(problem.barrier, boxed=hasattr(problem, "tissue"))}
+    changed: dict[str, Any] = {"barrier": names.barrier(problem.barrier, boxed=hasattr(problem, "flow"))}
     fu = np.asarray(problem.fu_plasma, dtype=float)
     names.values["fu_plasma"] = float(fu.mean())
     if "fu_plasma" in factors:
@@ -129,7 +130,20 @@ def _walk(problem: Any, factors: Mapping[str, float]) -> tuple[Any, dict[str, fl
         own = {f.name: names.number(f"{place} {f.name}", getattr(part, f.name), per_species=False) for f in fields(part)}
         own = {k: float(v) if np.ndim(v) == 0 else v for k, v in own.items()}
         changed[place] = replace(part, **own)
-    return replace(problem, **changed), names.values
+    moved = replace(problem, **changed)
+    if getattr(problem, "parts", ()):
+        moved = _with_parts(moved, names)
+    return moved, names.values
+
+
+def _with_parts(problem: Any, names: _Names) -> Any:
+    """Return a block with the factors on what its tissue was drawn from; a tissue of plane layers stays one."""
+    listed = [part for part in problem.parts if part.even or not problem.tissue.uniform]
+    values = {part.name: names.number(part.name, part.value, per_species=False) for part in listed}
+    parts = tuple(replace(part, value=float(values.get(part.name, part.value))) for part in problem.parts)
+    if all(new.value == old.value for new, old in zip(parts, problem.parts, strict=True)):
+        return problem
+    return replace(problem, tissue=draw(problem.model(), parts), parts=parts)
 
 
 def parameters(problem: Any) -> dict[str, float]:

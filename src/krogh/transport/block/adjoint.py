@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from krogh.transport.adjoint.laws import constants, pull_law
 from krogh.transport.adjoint.system import Coefficients, Pulled, Refinement, add
+from krogh.transport.block.base import BlockBase
 from krogh.transport.block.kernels import pull_bulk
 from krogh.transport.block.laws import invert_faces
 from krogh.transport.block.model import BLOOD, BlockModel, ReactionTerm
-from krogh.transport.block.system import BlockSystem
 from krogh.transport.block.transposed import Transposed
 
-__all__ = ["BlockAdjoint", "block_coefficients"]
+__all__ = ["BlockAdjoint", "Point", "block_coefficients", "law_coefficients"]
 
 
 def block_coefficients(model: BlockModel) -> Coefficients:
@@ -24,6 +25,12 @@ def block_coefficients(model: BlockModel) -> Coefficients:
              "half": model.port_half}  # fmt: skip
     for i, leaf in enumerate(model.leaves):
         found |= {f"leaf {i} mass": leaf.mass, f"leaf {i} exchange": leaf.exchange, f"leaf {i} trapping": leaf.trapping}
+    return found | law_coefficients(model)
+
+
+def law_coefficients(model: BlockModel) -> Coefficients:
+    """Return the constants of routes and reactions."""
+    found: Coefficients = {}
     for k, law in enumerate(model.laws):
         for r, route in enumerate(law.routes):
             found |= {f"law {k} {r} {name}": value for name, value in constants(route)}
@@ -32,7 +39,7 @@ def block_coefficients(model: BlockModel) -> Coefficients:
     return found
 
 
-class _Point:
+class Point:
     """A state as planes (S, plane, F), its blood (S,), and its membranes in balance."""
 
     def __init__(self, owner: BlockAdjoint, u: np.ndarray, blood: np.ndarray) -> None:
@@ -106,7 +113,7 @@ class _Point:
         area = system.flows.area
         for i, leaf in enumerate(model.leaves):
             own, x = system.flows.planes(i), slice(leaf.start, leaf.stop)
-            gain = (leaf.exchange[:, :, None] * area) * (w[:, own] - w[:, x])
+            gain = (self.exchange(i) * area) * (w[:, own] - w[:, x])
             out[:, x] += gain
             out[:, own] -= gain / leaf.trapping[:, None, None]
         if system.laws.count:
@@ -143,15 +150,14 @@ class _Point:
         """Return what the coefficients get from a weight (1, S, N)."""
         system, model = self.system, self.system.model
         w, area = system.planes_of(weight), system.flows.area
-        found, sums = self._pull_bulk(w, wanted)
-        to_blood = (model.inflow * sums).sum(-1)
+        found, to_blood = self.pull_bulk(w, wanted)
         for i, leaf in enumerate(model.leaves):
             if not {f"leaf {i} exchange", f"leaf {i} trapping"} & wanted:
                 continue
             own, x = system.flows.planes(i), slice(leaf.start, leaf.stop)
             gain, inside = (w[:, own] - w[:, x]) * area, self.u[:, own] / leaf.trapping[:, None, None]
-            found[f"leaf {i} exchange"] = (gain * (self.u[:, x] - inside)).sum(-1)
-            found[f"leaf {i} trapping"] = (leaf.exchange * (gain * inside).sum(-1)).sum(-1) / leaf.trapping
+            found[f"leaf {i} exchange"] = self.gathered(gain * (self.u[:, x] - inside))
+            found[f"leaf {i} trapping"] = (self.exchange(i) * gain * inside).sum((1, 2)) / leaf.trapping
         if system.laws.count:
             to_blood = to_blood + self._pull_laws(self.law_weight(w), wanted, found)
         for i, term in enumerate(model.reactions):
@@ -162,8 +168,16 @@ class _Point:
                 found[f"inverse Km {i}"] = -(term.rate * (gain * u * np.maximum(u, 0.0) / crowd**2).sum(-1)).sum(-1)
         return Pulled(found, to_blood[None])
 
-    def _pull_bulk(self, w: np.ndarray, wanted: frozenset[str]) -> tuple[Coefficients, np.ndarray]:
-        """Return what the coefficients of the layers get, and the area-weighted sums of w over planes (S, nx)."""
+    def exchange(self, i: int) -> np.ndarray:
+        """Return the exchange with a leaf per area, as it multiplies cells (S, n, F)."""
+        return self.system.model.leaves[i].exchange[:, :, None]
+
+    def gathered(self, values: np.ndarray) -> np.ndarray:
+        """Return values (..., F) summed as the coefficients are kept: one for all faces."""
+        return values.sum(-1)
+
+    def pull_bulk(self, w: np.ndarray, wanted: frozenset[str]) -> tuple[Coefficients, np.ndarray]:
+        """Return what the coefficients of the layers get, and the blood (S,)."""
         model = self.system.model
         nx, ny, nz = model.grid
         s_count = w.shape[0]
@@ -174,7 +188,7 @@ class _Point:
                 model.y.link_1_m, model.z.link_1_m, bool({"link", "lateral"} & wanted), link[s], lateral[s], both[s], sums[s],
             )  # fmt: skip
         found = {"link": link[:, :-1], "lateral": lateral, "loss": -both, "inflow": sums * self.blood[:, None] - both}
-        return {name: values for name, values in found.items() if name in wanted}, sums
+        return {name: values for name, values in found.items() if name in wanted}, (model.inflow * sums).sum(-1)
 
     def _pull_laws(self, mu: np.ndarray, wanted: frozenset[str], found: Coefficients) -> np.ndarray:
         system, model = self.system, self.system.model
@@ -182,7 +196,7 @@ class _Point:
         to_blood = np.zeros(self.u.shape[0])
         if "half" in wanted:
             through = np.tensordot(laws.sides, self.flux, axes=1)
-            found["half"] = (self.to_ports(mu) * through).sum(-1)
+            found["half"] = self.gathered(self.to_ports(mu) * through)
         for k, law in enumerate(model.laws):
             brain, blood = self.traces[law.head][None], np.broadcast_to(self.blood[:, None], self.traces.shape[1:])[None]
             if law.tail == BLOOD:
@@ -199,8 +213,8 @@ class BlockAdjoint:
 
     together = 1
 
-    def __init__(self, system: BlockSystem) -> None:
-        self.system = system
+    def __init__(self, system: BlockBase) -> None:
+        self.system: Any = system
         model = system.model
         planes = np.arange(model.faces)
         self.media = {name: (p[:, None] * model.faces + planes).ravel() for name, p in model.media.items()}
@@ -212,11 +226,11 @@ class BlockAdjoint:
         """Return the planes of a reaction."""
         return slice(term.start, term.stop) if term.leaf is None else self.system.flows.planes(term.leaf)
 
-    def at(self, u: np.ndarray, blood: np.ndarray) -> _Point:
+    def at(self, u: np.ndarray, blood: np.ndarray) -> Point:
         """Return F around a state."""
-        return _Point(self, u, blood)
+        return Point(self, u, blood)
 
-    def pull(self, points: Sequence[_Point], weights: Sequence[np.ndarray], wanted: frozenset[str]) -> Pulled:
+    def pull(self, points: Sequence[Point], weights: Sequence[np.ndarray], wanted: frozenset[str]) -> Pulled:
         """Return what the coefficients get, state by state."""
         total: Coefficients = {}
         bloods = []

@@ -1,4 +1,4 @@
-"""Pass over the cells of an uneven block: compiled loops for its flows, for lines along x, and for its coarser levels.
+"""Pass over the cells of an uneven block: compiled loops for its flows, its linear operator and its lines along x.
 
 Arrays are (nx, ny, nz) with z fastest. ``tx[i]``, ``ty[:, j]`` and ``tz[..., k]`` couple a cell to the one before; the first of
 each is 0. A line along x has the rows ``pivot u_i - lower_i u_(i-1) - upper_i u_(i+1)``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["coarse_residual", "correct", "factor_lines", "sweep", "uneven_bulk", "uneven_product"]
+__all__ = ["factor_lines", "uneven_bulk", "uneven_product"]
 
 
 @njit(cache=True, nogil=True)
@@ -82,95 +82,3 @@ def factor_lines(pivot, lower, upper, ty, tz, gh, inverse) -> None:  # type: ign
                 if i > 0:
                     d -= lower[i, j, k] * upper[i - 1, j, k] * inverse[i - 1, j, k]
                 inverse[i, j, k] = 1.0 / d
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def sweep(u, f, lower, upper, inverse, ty, tz, gh, colour, zero) -> None:  # type: ignore[no-untyped-def]
-    """Solve the lines of one colour of (j + k); with `zero`, `u` holds nothing yet. Both colours are computed, one is kept."""
-    nx, ny, nz = u.shape
-    y, x = np.empty((nx, nz)), np.zeros(nz)
-    for j in range(ny):
-        first = (j + colour) % 2
-        for i in range(nx):
-            yi, fi = y[i], f[i, j]
-            for k in range(nz):
-                yi[k] = fi[k]
-            if not zero:
-                left, right, ui = u[i, max(j - 1, 0)], u[i, min(j + 1, ny - 1)], u[i, j]
-                a, b, t = ty[i, j], ty[i, min(j + 1, ny - 1)], tz[i, j]
-                if j < ny - 1:
-                    for k in range(nz):
-                        yi[k] += gh * (a[k] * left[k] + b[k] * right[k])
-                else:
-                    for k in range(nz):
-                        yi[k] += gh * a[k] * left[k]
-                for k in range(1, nz):
-                    yi[k] += gh * t[k] * ui[k - 1]
-                for k in range(nz - 1):
-                    yi[k] += gh * t[k + 1] * ui[k + 1]
-            d = inverse[i, j]
-            if i > 0:
-                low, before = lower[i, j], y[i - 1]
-                for k in range(nz):
-                    yi[k] = d[k] * (yi[k] + low[k] * before[k])
-            else:
-                for k in range(nz):
-                    yi[k] *= d[k]
-        for i in range(nx - 1, -1, -1):
-            yi, ui = y[i], u[i, j]
-            if i < nx - 1:
-                up, d = upper[i, j], inverse[i, j]
-                for k in range(nz):
-                    x[k] = yi[k] + d[k] * up[k] * x[k]
-            else:
-                for k in range(nz):
-                    x[k] = yi[k]
-            if zero:
-                for k in range(nz):
-                    ui[k] = 0.0
-            for k in range(first, nz, 2):
-                ui[k] = x[k]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def coarse_residual(u, f, pivot, lower, upper, ty, tz, gh, by_y, by_z, out) -> None:  # type: ignore[no-untyped-def]
-    """Write ``f - A u`` summed over groups of ``by_y x by_z`` lines."""
-    nx, ny, nz = u.shape
-    acc = np.empty(nz)
-    out[:] = 0.0
-    for i in range(nx):
-        for j in range(ny):
-            row, left, right = u[i, j], u[i, max(j - 1, 0)], u[i, min(j + 1, ny - 1)]
-            above, below = u[max(i - 1, 0), j], u[min(i + 1, nx - 1), j]
-            a, b, t = ty[i, j], ty[i, min(j + 1, ny - 1)], tz[i, j]
-            p, low, up, target = pivot[i, j], lower[i, j], upper[i, j], f[i, j]
-            for k in range(nz):
-                acc[k] = target[k] - p[k] * row[k] + low[k] * above[k] + up[k] * below[k]
-                acc[k] += gh * a[k] * (left[k] - row[k])
-            if j < ny - 1:
-                for k in range(nz):
-                    acc[k] += gh * b[k] * (right[k] - row[k])
-            for k in range(1, nz):
-                acc[k] += gh * t[k] * (row[k - 1] - row[k])
-            for k in range(nz - 1):
-                acc[k] += gh * t[k + 1] * (row[k + 1] - row[k])
-            group = out[i, j // by_y]
-            if by_z == 2:
-                for k in range(nz // 2):
-                    group[k] += acc[2 * k] + acc[2 * k + 1]
-                if nz % 2:
-                    group[nz // 2] += acc[nz - 1]
-            else:
-                for k in range(nz):
-                    group[k] += acc[k]
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def correct(u, coarse, by_y, by_z) -> None:  # type: ignore[no-untyped-def]
-    """Add to every line what its group found."""
-    nx, ny, nz = u.shape
-    for i in range(nx):
-        for j in range(ny):
-            row, group = u[i, j], coarse[i, j // by_y]
-            for k in range(nz):
-                row[k] += group[k // by_z]

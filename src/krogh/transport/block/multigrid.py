@@ -7,10 +7,12 @@ line along x is solved exactly, and groups of lines become one line.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from krogh.transport.block.lines import coarse_residual, correct, factor_lines, sweep
+from krogh.transport.block.colours import correct, join, restrict, split, sweep
+from krogh.transport.block.lines import factor_lines
 
 __all__ = ["Lateral", "LineMultigrid"]
 
@@ -20,7 +22,11 @@ _UNEQUAL = 4.0
 
 @dataclass(frozen=True)
 class Lateral:
-    """The couplings of one level along y and z (nx, ny, nz) [m3/s], the cell widths, and how many lines make one of the next."""
+    """The couplings of one level along y and z (nx, ny, nz) [m3/s], the cell widths, and how many lines make one of the next.
+
+    Couplings are rounded to float32, which halves what a cycle reads; lines are then factored, in float64, for the rounded ones,
+    so that a constant is still felt by its capacity alone, however large the couplings are.
+    """
 
     ty: np.ndarray
     tz: np.ndarray
@@ -28,13 +34,18 @@ class Lateral:
     dz: np.ndarray
     group: tuple[int, int]
 
+    @cached_property
+    def colours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both couplings by colour, see :mod:`krogh.transport.block.colours`."""
+        return _colours(self.ty), _colours(self.tz)
+
     @classmethod
     def of(cls, ty: np.ndarray, tz: np.ndarray, dy: np.ndarray, dz: np.ndarray) -> Lateral:
         """Return a level; a direction that couples much more weakly than the other waits."""
         strong_y, strong_z = float(ty.mean()), float(tz.mean())
         by_y = 2 if dy.size > 1 and (dz.size == 1 or strong_y * _UNEQUAL > strong_z) else 1
         by_z = 2 if dz.size > 1 and (dy.size == 1 or strong_z * _UNEQUAL > strong_y) else 1
-        return cls(ty, tz, dy, dz, (by_y, by_z))
+        return cls(ty.astype(np.float32), tz.astype(np.float32), dy, dz, (by_y, by_z))
 
     def coarser(self) -> Lateral:
         """Return the couplings between groups: those across their common side, over the longer distance."""
@@ -58,6 +69,29 @@ def _nearer(fine: np.ndarray, coarse: np.ndarray, by: int) -> np.ndarray:
     return np.asarray(a / b)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Room for one level: state and right-hand side by colour, one line's worth, and cells in plain order."""
+
+    u: np.ndarray
+    f: np.ndarray
+    room: np.ndarray
+    plain: np.ndarray
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> _Work:
+        nx, ny, nz = shape
+        w = (nz + 1) // 2
+        return cls(np.zeros((2, ny, nx, w)), np.empty((2, ny, nx, w)), np.empty((nx, w)), np.empty(shape))
+
+
+def _colours(plain: np.ndarray) -> np.ndarray:
+    nx, ny, nz = plain.shape
+    out = np.empty((2, ny, nx, (nz + 1) // 2), dtype=np.float32)
+    split(plain, out)
+    return out
+
+
 class LineMultigrid:
     """Approximate the inverse of one species' matrix by one symmetric V-cycle.
 
@@ -73,13 +107,13 @@ class LineMultigrid:
 
     def __init__(self, levels: list[Lateral], gh: float, pivot: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         self.levels, self.gh = levels, gh
-        self._lines: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-        self._work: list[tuple[np.ndarray, np.ndarray]] = []
+        self._lines: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._work: list[_Work] = []
         for level in levels:
             inverse = np.empty_like(pivot)
             factor_lines(pivot, lower, upper, level.ty, level.tz, gh, inverse)
-            self._lines.append((pivot, lower, upper, inverse))
-            self._work.append((np.empty_like(pivot), np.empty_like(pivot)))
+            self._lines.append((_colours(inverse), _colours(inverse * lower), _colours(inverse * upper)))
+            self._work.append(_Work.of(pivot.shape))
             pivot, lower, upper = (_merge(_merge(x, 1, level.group[0]), 2, level.group[1]) for x in (pivot, lower, upper))
 
     @staticmethod
@@ -95,15 +129,16 @@ class LineMultigrid:
         return self._cycle(0, f)
 
     def _cycle(self, place: int, f: np.ndarray) -> np.ndarray:
-        level, (pivot, lower, upper, inverse), (u, _) = self.levels[place], self._lines[place], self._work[place]
-        lines = (lower, upper, inverse, level.ty, level.tz, self.gh)
-        sweep(u, f, *lines, 0, True)
-        if u.shape[1:] == (1, 1):
-            return u
-        sweep(u, f, *lines, 1, False)
-        coarse = self._work[place + 1][1]
-        coarse_residual(u, f, pivot, lower, upper, level.ty, level.tz, self.gh, *level.group, coarse)
-        correct(u, self._cycle(place + 1, coarse), *level.group)
-        sweep(u, f, *lines, 1, False)
-        sweep(u, f, *lines, 0, False)
-        return u
+        level, lines, work = self.levels[place], self._lines[place], self._work[place]
+        colours, room = (*level.colours, self.gh), work.room
+        split(f, work.f)
+        sweep(work.u, work.f, *lines, *colours, 0, True, room)
+        if f.shape[1:] != (1, 1):
+            nz, coarse = f.shape[2], self._work[place + 1].plain
+            sweep(work.u, work.f, *lines, *colours, 1, False, room)
+            restrict(work.u, *colours, *level.group, nz, room, coarse)
+            correct(work.u, self._cycle(place + 1, coarse), *level.group, nz)
+            sweep(work.u, work.f, *lines, *colours, 1, False, room)
+            sweep(work.u, work.f, *lines, *colours, 0, False, room)
+        join(work.u, work.plain)
+        return work.plain

@@ -14,8 +14,9 @@ from krogh.transport.block.axis import Axis
 from krogh.transport.block.base import BlockBase
 from krogh.transport.block.device.place import Place
 from krogh.transport.block.model import BlockModel, assemble_block, with_lumen
+from krogh.transport.block.parts import TissuePart
 from krogh.transport.block.system import BlockSystem
-from krogh.transport.block.uneven import TissueMaps, layered
+from krogh.transport.block.uneven import TissueMaps, layered, spread_maps
 from krogh.transport.block.uneven_system import UnevenSystem
 from krogh.transport.frames import Frames
 from krogh.transport.integrate import integrate
@@ -71,6 +72,8 @@ class BlockProblem:
         Maps that were drawn on routes, for results and pictures.
     tissue : TissueMaps or None
         How the tissue differs from cell to cell; maps that are the same all over each plane cost nothing.
+    parts : tuple of TissuePart
+        What `tissue` was drawn from, where gradients are to name it.
     """
 
     barrier: Barrier
@@ -84,6 +87,7 @@ class BlockProblem:
     frames_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     densities: dict[str, np.ndarray] = field(default_factory=dict)
     tissue: TissueMaps | None = None
+    parts: tuple[TissuePart, ...] = ()
     capillary: None = None
 
     @property
@@ -133,9 +137,14 @@ class BlockProblem:
 
     def coefficients(self) -> dict[str, np.ndarray]:
         """Return the arrays that the assembled block consists of, for gradients."""
-        from krogh.transport.block.adjoint import block_coefficients
+        if self.tissue is None or self.tissue.uniform:
+            from krogh.transport.block.adjoint import block_coefficients
 
-        return block_coefficients(self._layered())
+            return block_coefficients(self._layered())
+        from krogh.transport.block.uneven_adjoint import uneven_coefficients
+
+        model = self.model()
+        return uneven_coefficients(model, spread_maps(model, self.tissue))
 
     @property
     def unknowns(self) -> int:

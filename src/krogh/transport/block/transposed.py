@@ -12,7 +12,7 @@ from krogh.transport.block.model import BLOOD
 from krogh.transport.linear.gmres import gmres
 
 if TYPE_CHECKING:
-    from krogh.transport.block.adjoint import _Point
+    from krogh.transport.block.adjoint import Point
 
 __all__ = ["Transposed"]
 
@@ -28,7 +28,7 @@ class Transposed:
     T^T has the pivots of T with its two off-diagonals exchanged; mu lives on the membranes and is found there.
     """
 
-    def __init__(self, point: _Point, gh: float) -> None:
+    def __init__(self, point: Point, gh: float) -> None:
         self.point, self.gh = point, gh
         planes, self.slopes = point.system.factor(gh, point.u)
         self.planes = planes

@@ -41,6 +41,18 @@ class UnevenFlows(Flows):
             self.add_laws(out, s, gh, flux)
         return out
 
+    def diffuse(self, u: np.ndarray) -> np.ndarray:
+        """Return the linear flows (S, plane, F) of the x cells alone, blood and membranes at zero; a symmetric operator."""
+        c, grid = self.uneven, self.model.grid
+        out, none = np.zeros_like(u), np.zeros(grid)
+        for s in range(u.shape[0]):
+            cells = u[s, : grid[0]].reshape(grid)
+            uneven_bulk(
+                cells, cells, False, 1.0, c.mass[s].reshape(grid), c.tx[s], c.ty[s], c.tz[s], c.taken[s].reshape(grid), none,
+                self._area, out[s, : grid[0]].reshape(grid),
+            )  # fmt: skip
+        return out
+
     # -- reactions -------------------------------------------------------------------------------------------------------------
 
     def slopes(self, u: np.ndarray) -> list[np.ndarray]:

@@ -56,13 +56,19 @@ class UnevenMatrix:
         out = np.empty_like(x)
         for s in range(self.shape[0]):
             uneven_product(x[s], self.pivot[s], self.gh, c.tx[s], c.ty[s], c.tz[s], out[s])
-        flat, through = out.reshape(*self.shape[:2], -1), self.through(x)
-        for k, law in enumerate(model.laws):
-            amount = self.gh * through[k] * self.area
-            flat[:, model.port_cell[law.head]] -= amount
-            if law.tail != BLOOD:
-                flat[:, model.port_cell[law.tail]] += amount
+        flat = (*self.shape[:2], -1)
+        if model.laws:
+            self.add_laws(out.reshape(flat), x.reshape(flat))
         return out
+
+    def add_laws(self, out: np.ndarray, x: np.ndarray) -> None:
+        """Add what the membranes take at x (S, nx, F) to `out`."""
+        through = self.through(x)
+        for k, law in enumerate(self.model.laws):
+            amount = self.gh * through[k] * self.area
+            out[:, self.model.port_cell[law.head]] -= amount
+            if law.tail != BLOOD:
+                out[:, self.model.port_cell[law.tail]] += amount
 
     def through(self, x: np.ndarray) -> np.ndarray:
         """Return the fluxes (K, S, F) that a change x of the cells causes."""
@@ -70,9 +76,9 @@ class UnevenMatrix:
 
     def grids(self, levels: list[list[Lateral]]) -> list[LineMultigrid]:
         """Return the preconditioner of every species."""
-        return [LineMultigrid(levels[s], self.gh, *self._lines(s)) for s in range(self.shape[0])]
+        return [LineMultigrid(levels[s], self.gh, *self.lines(s)) for s in range(self.shape[0])]
 
-    def _lines(self, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def lines(self, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the rows of the lines along x: what a law couples past its neighbours is left to the Krylov method."""
         model, lower = self.model, self.gh * self.uneven.tx[s]
         upper, pivot = np.zeros_like(lower), self.pivot[s] + lower

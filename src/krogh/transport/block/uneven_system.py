@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from krogh.errors import InputError
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Linearised
 from krogh.transport.block.gains import gains_of
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["UnevenSystem"]
 
 _MOST_PASSES = 30
-#: Accuracy of the first linear solves while fluxes or reactions still move.
+#: Accuracy of linear solves, over the change that they find, while fluxes or reactions still move.
 _LOOSE = 1e-2
 
 
@@ -50,6 +49,8 @@ class UnevenSystem(BlockBase):
         self._levels = [LineMultigrid.levels_of(c.ty[s], c.tz[s], y, z) for s in range(self.shape[1])]
         self._grids: tuple[float, list[LineMultigrid]] | None = None
         self._usual = 0
+        #: Whether the laws of the last stage held after its first linear solve: then the next is solved to the end at once.
+        self._gentle = True
 
     @cached_property
     def capacity(self) -> np.ndarray:
@@ -74,7 +75,7 @@ class UnevenSystem(BlockBase):
         c, u = blood[0], self.planes_of(guess)
         known = self._known if self._known is not None and self._known.u is guess else self._fluxes(guess, c)
         flux, values, right = known.flux, known.values, self.planes_of(r)
-        share, products = 0.0, 0
+        share, products = (0.0 if self._gentle else _LOOSE), 0
         for iteration in range(1, _MOST_PASSES + 1):
             slopes = self.tissue.slopes(u)
             uptake = self.tissue.uptake(u, slopes)
@@ -90,12 +91,13 @@ class UnevenSystem(BlockBase):
             u = u + step
             ports = self._cells(u)
             values = self.laws.evaluate(self.laws.traces(ports, flux), c)
-            if self._holds(values.flux, flux, values.size) and self.tissue.mismatch(u, uptake, slopes, gh) <= self.tolerance:
-                if share == 0.0:
-                    return self._finish(gh, right, u, matrix, flux, c, (uptake, slopes), iteration)
-                share = 0.0  # what was loose until now
-            elif iteration == 1:
-                share = _LOOSE
+            holds = self._holds(values.flux, flux, values.size) and self.tissue.mismatch(u, uptake, slopes, gh) <= self.tolerance
+            if iteration == 1:
+                self._gentle = holds
+            # a share of a small change is as little as the tolerance of the state
+            if holds and np.all(share * np.abs(step).max((1, 2)) <= self.tolerance * np.abs(u).max((1, 2))):
+                return self._finish(gh, right, u, matrix, flux, c, (uptake, slopes), iteration)
+            share = _LOOSE
         return Stage(guess, np.zeros(0), False, iteration)
 
     def filter(self, gh: float, u: np.ndarray, blood: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -112,12 +114,10 @@ class UnevenSystem(BlockBase):
         self._grids, self._known = None, None
 
     def adjoint(self) -> AdjointSystem:
-        """Refuse: the multigrid path has no transpose yet."""
-        raise InputError(
-            "gradient",
-            got="a block whose tissue differs from cell to cell",
-            expected="layered tissue; maps on the routes are fine",
-        )
+        """Return the transposed derivatives of F."""
+        from krogh.transport.block.uneven_adjoint import UnevenAdjoint
+
+        return UnevenAdjoint(self, self._levels)
 
     # -- pieces ----------------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 To add a solver: write a class with ``step`` (and ``refresh``), and name it in :data:`SOLVERS` under the structure that it serves.
 """
 
-from krogh.transport.linear.solvers import SOLVERS, ChainSolver, LinearSolver, SparseSolver
+from krogh.transport.linear.modal import ModalSolver
+from krogh.transport.linear.solvers import SOLVERS, ChainSolver, LinearSolver
+from krogh.transport.linear.sparse import SparseSolver
 
-__all__ = ["SOLVERS", "ChainSolver", "LinearSolver", "SparseSolver"]
+__all__ = ["SOLVERS", "ChainSolver", "LinearSolver", "ModalSolver", "SparseSolver"]

@@ -9,10 +9,12 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from krogh.transport.crossing import Met
 from krogh.transport.graph import Graph
 from krogh.transport.linear.cosines import Cosines
 from krogh.transport.linear.gmres import Seen, gmres
 from krogh.transport.linear.pattern import Pattern
+from krogh.transport.linear.sparse import sparse_factor
 from krogh.transport.operator import Operator, Slopes
 
 __all__ = ["EmbeddedSolver"]
@@ -117,9 +119,7 @@ class EmbeddedSolver:
         base = held[:, 0] + gh * sink[:, 0] + (gh * exchange * (held[:, 1:] + gh * sink[:, 1:]) / pivot).sum(-1)
         symbol = base[:, None] + gh * self._lateral
         near = 1.0 / (1.0 + gh * self._weight * (1.0 / symbol).mean(-1)[:, None])
-        options = {"SymmetricMode": True}
-        lu = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options, diag_pivot_thresh=0.0)
-        return _Factor(lu, symbol, share, pivot, gh * exchange, near, Seen())
+        return _Factor(sparse_factor(matrix), symbol, share, pivot, gh * exchange, near, Seen())
 
     def _exchange(self) -> tuple[np.ndarray, np.ndarray]:
         """Return exchange and back factor of every compartment, (S, leaf)."""
@@ -134,8 +134,9 @@ class EmbeddedSolver:
         return self._cosines.backward(hat).reshape(right.shape)
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return the update (1, S, N); `loose`: to a tenth."""
         goal = self.digits * float(np.abs(capacity * u).sum()) / max(float(np.abs(residual).sum()), 1e-300)
         tolerance = 0.1 if loose else min(1e-3, max(self.floor, goal))

@@ -1,18 +1,17 @@
-"""Solve (C + gh L) step = -residual: exactly along a chain, by a sparse factorisation that is kept while it serves in general."""
+"""Solve (C + gh L) step = -residual with the linear algebra that suits the structure of the graph."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 
+from krogh.transport.crossing import Met
 from krogh.transport.linear.chain import chain_newton_step, coupled_chain_newton_step
 from krogh.transport.linear.embedded import EmbeddedSolver
-from krogh.transport.linear.pattern import Pattern
+from krogh.transport.linear.modal import ModalSolver
+from krogh.transport.linear.sparse import SparseSolver
 from krogh.transport.operator import Operator
 
 __all__ = ["SOLVERS", "ChainSolver", "LinearSolver", "SparseSolver"]
@@ -30,9 +29,13 @@ class LinearSolver(Protocol):
         ...
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
-        """Return the Newton update for `residual` at the state (u, blood); `loose`: an iteration may stop at a tenth."""
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
+        """Return the Newton update for `residual` at the state (u, blood), where `met` is what the operator meets.
+
+        With `loose`, an iteration may stop at a tenth.
+        """
         ...
 
     def refresh(self) -> bool:
@@ -58,10 +61,11 @@ class ChainSolver:
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
 
     def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,
+        loose: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return the update, shape (B, S, N)."""
-        slopes = self._operator.slopes(u, blood)
+        slopes = self._operator.slopes(u, blood, met)
         out = np.empty_like(residual)
         if slopes.coupled:
             # one memory layout, so that the kernel is compiled once
@@ -87,52 +91,10 @@ class ChainSolver:
         """Do nothing: nothing is kept."""
 
 
-class SparseSolver:
-    """Solve by sparse LU, kept per step size and reused for nearby states (modified Newton); one problem at a time.
-
-    Step sizes come in powers of sqrt(2), so a day of simulation needs about a hundred factors.
-    """
-
-    accept = 1e-11
-    accuracy = 1e-9
-    _kept = 12
-
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self._factors: OrderedDict[tuple[float, int], scipy.sparse.linalg.SuperLU] = OrderedDict()
-        self._pattern = Pattern(operator.graph)
-
-    def step(
-        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, loose: bool = False
-    ) -> np.ndarray:
-        """Return the update, shape (1, S, N)."""
-        key = (gh, id(capacity))
-        factor = self._factors.get(key)
-        if factor is None:
-            matrix = self._pattern.matrix(capacity, gh, self._operator.slopes(u, blood))
-            factor = scipy.sparse.linalg.splu(
-                matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0
-            )
-            self._factors[key] = factor
-            if len(self._factors) > self._kept:
-                self._factors.popitem(last=False)
-        return -factor.solve(residual.reshape(-1)).reshape(residual.shape)
-
-    def refresh(self) -> bool:
-        """Drop every kept factor, so that the next step is taken with fresh slopes."""
-        held = bool(self._factors)
-        self._factors.clear()
-        return held
-
-    def forget(self, capacity: np.ndarray) -> None:
-        """Drop the factors for this capacity."""
-        for key in [key for key in self._factors if key[1] == id(capacity)]:
-            del self._factors[key]
-
-
 #: structure of the graph -> solver
 SOLVERS: dict[str, Callable[[Operator], LinearSolver]] = {
     "chain": ChainSolver,
     "general": SparseSolver,
+    "cylinder": ModalSolver,
     "embedded": EmbeddedSolver,
 }

@@ -13,6 +13,7 @@ from krogh.transport.graph import Graph
 from krogh.transport.linear.chain import chain_newton_step, coupled_chain_newton_step
 from krogh.transport.linear.embedded import EmbeddedSolver
 from krogh.transport.linear.pattern import Pattern
+from krogh.transport.linear.sparse import sparse_factor
 from krogh.transport.operator import Operator, Slopes
 
 __all__ = ["TRANSPOSED", "TransposedSolver", "transposed_product"]
@@ -115,10 +116,7 @@ class _Sparse:
         key = (gh, id(capacity))
         factor = self._factors.get(key)
         if factor is None:
-            options = {"SymmetricMode": True}
-            matrix = self._pattern.matrix(capacity, gh, slopes)
-            factor = scipy.sparse.linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", options=options, diag_pivot_thresh=0.0)
-            self._factors[key] = factor
+            factor = self._factors[key] = sparse_factor(self._pattern.matrix(capacity, gh, slopes))
             if len(self._factors) > self._kept:
                 self._factors.popitem(last=False)
         return factor.solve(right.reshape(-1), trans="T").reshape(right.shape)
@@ -145,4 +143,9 @@ class _Embedded:
 
 
 #: structure of the graph -> solver
-TRANSPOSED: dict[str, Callable[[Operator], TransposedSolver]] = {"chain": _Chain, "general": _Sparse, "embedded": _Embedded}
+TRANSPOSED: dict[str, Callable[[Operator], TransposedSolver]] = {
+    "chain": _Chain,
+    "general": _Sparse,
+    "cylinder": _Sparse,
+    "embedded": _Embedded,
+}

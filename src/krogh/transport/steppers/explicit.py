@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from krogh.errors import InputError
+from krogh.transport.flows import euler_step
 from krogh.transport.march import BloodSource, March
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def explicit_march(
                          hint="use --method esdirk43 or a shorter run")  # fmt: skip
     cells = system.capacity > 0
     inverse = np.where(cells, 1.0 / np.where(cells, system.capacity, 1.0), 0.0)
+    flat_inverse = np.ascontiguousarray(np.broadcast_to(inverse, u.shape)).ravel()
     out = March()
     ledger = np.zeros((*u.shape[:2], len(system.ledger_names)))
     auc = np.zeros_like(u)
@@ -55,16 +57,16 @@ def explicit_march(
     t, done = 0.0, 0
     for start, stop, count in zip([0.0, *stops], stops, counts, strict=False):
         dt = (stop - start) / count
-        u = system.consistent(u, blood.free(start))
+        u = np.ascontiguousarray(system.consistent(u, blood.free(start)))
         for k in range(count):
             now = blood.free(t)
             f, flows = system.start(u, now)
             if done % every == 0:
                 _record(out, t, u, f * inverse, ledger, reduce, observe)
             ledger += dt * flows
-            auc += dt * u
+            euler_step(u.ravel(), f.ravel(), flat_inverse, dt, auc.ravel())
             t, done = start + (k + 1) * dt, done + 1
-            u = system.consistent(u + dt * inverse * f, blood.free(t, left=k == count - 1))
+            u = np.ascontiguousarray(system.consistent(u, blood.free(t, left=k == count - 1)))
             if progress is not None and done % every == 0:
                 progress(t / t_end_s)
     _record(out, t, u, system.start(u, blood.free(t, left=True))[0] * inverse, ledger, reduce, observe)
@@ -81,6 +83,7 @@ def _record(
     reduce: Callable[[np.ndarray], np.ndarray],
     observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
 ) -> None:
+    u = u.copy()  # the steps go on in place
     out.t_s.append(t)
     out.u.append(reduce(u))
     out.slope.append(reduce(slope))
