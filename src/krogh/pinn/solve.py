@@ -130,10 +130,17 @@ def solve(
             fu = problem.barrier.expand(problem.fu_plasma)[0]
             found = CylinderSolution(problem, slab, tuple(cylinder.run(task, vessel, fu)), tol, fu)
     if strict and not found.converged:
-        raise ConvergenceError(
-            "pinn",
-            got=f"certificate {found.certificate:.1e}",
-            expected=f"at most {tol:.0e}",
-            hint="raise --tol, or use --solver fv",
-        )
+        raise _missed(found)
     return found
+
+
+def _missed(found: PinnSolution | BlockNetworks) -> ConvergenceError:
+    """Return the error of a training that missed its tolerance, with the stretch of time that missed it the most."""
+    worst = max(found.windows, key=lambda w: w.certificate)
+    clock = worst.window.clock
+    where = f"from {clock.start_s + clock.a_s:.3g} s to {clock.start_s + clock.b_s:.3g} s"
+    if np.isinf(worst.certificate):
+        return ConvergenceError("pinn", got=f"no solution of the equations {where}", expected="Newton's method to come to rest",
+                                hint="use --solver fv")  # fmt: skip
+    return ConvergenceError("pinn", got=f"certificate {worst.certificate:.1e} {where}", expected=f"at most {found.tol:.0e}",
+                            hint="raise --tol, or use --solver fv")  # fmt: skip
