@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from krogh.errors import UsageError, nearest
-from krogh.fexi.interface import Estimator
+
+if TYPE_CHECKING:
+    from krogh.fexi.interface import Estimator
 
 __all__ = ["ESTIMATORS", "NETWORKS", "get_estimator", "get_preparation"]
 
