@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from krogh.errors import InputError, OutputError, PartialFailureError
 from krogh.io.chunk_folder import open_chunks, write_whole
@@ -34,6 +35,11 @@ def die_once(items):
     return square(items)
 
 
+def blas_threads(items):
+    """Return on how many threads BLAS runs."""
+    return json.dumps(sorted({p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"})).encode(), 0
+
+
 def _bytes(folder):
     return {f.name: f.read_bytes() for f in sorted(folder.glob("chunk-*.json"))}
 
@@ -55,6 +61,15 @@ def test_workers_and_shards_give_the_same_bytes(tmp_path, expected):
         _run(tmp_path / "parts", shard=(i, 3))
     assert len(expected) == len(CHUNKS)
     assert _bytes(tmp_path / "two" / "chunks") == _bytes(tmp_path / "parts" / "chunks") == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_chunks_are_done_with_blas_on_one_thread(tmp_path, workers):
+    """The last digits of its sums depend on the number of threads, which is another machine's or another worker's."""
+    with threadpool_limits(2, user_api="blas"):
+        _run(tmp_path / "threads", work=blas_threads, workers=workers)
+    assert set(_bytes(tmp_path / "threads" / "chunks").values()) <= {b"[1]", b"[]"}
+    assert b"[1]" in _bytes(tmp_path / "threads" / "chunks").values() or workers == 2
 
 
 def test_a_killed_worker_costs_nothing(tmp_path, expected, monkeypatch):

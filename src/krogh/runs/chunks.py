@@ -15,9 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
+from threadpoolctl import threadpool_limits
+
 from krogh.errors import InputError, PartialFailureError
 
-__all__ = ["ChunkStore", "Keep", "Spread", "Work", "parse_shard", "run_chunks", "shard_of"]
+__all__ = ["ChunkStore", "Keep", "Spread", "Work", "do_chunk", "parse_shard", "run_chunks", "shard_of"]
 
 _MOST_RESTARTS = 3
 
@@ -117,7 +119,7 @@ def run_chunks(
         return failed
     if workers == 1:
         for k in todo:
-            keep(k, work(chunks[k]))
+            keep(k, do_chunk(work, chunks[k]))
         return failed
     for _ in range(_MOST_RESTARTS):
         try:
@@ -130,6 +132,12 @@ def run_chunks(
     raise PartialFailureError(
         "run", got=f"workers that died {_MOST_RESTARTS} times", hint="less --workers need less memory; then --resume"
     )
+
+
+def do_chunk(work: Work, chunk: Any) -> tuple[bytes, int]:
+    """Do one chunk with BLAS on one thread: how it shares its sums among threads would show in the last digits."""
+    with threadpool_limits(1, user_api="blas"):
+        return work(chunk)
 
 
 def _follow_parent() -> None:
@@ -155,7 +163,7 @@ def _spread(chunks: Sequence[Any], todo: Sequence[int], work: Work, workers: int
         waiting: dict[Future[tuple[bytes, int]], int] = {}
         while True:
             while len(waiting) < 2 * workers and (k := next(left, None)) is not None:
-                waiting[pool.submit(work, chunks[k])] = k
+                waiting[pool.submit(do_chunk, work, chunks[k])] = k
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:

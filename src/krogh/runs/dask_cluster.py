@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from krogh.errors import InputError, PartialFailureError, UsageError
-from krogh.runs.chunks import Keep, Spread, Work
+from krogh.runs.chunks import Keep, Spread, Work, do_chunk
 
 __all__ = ["spread_on_dask"]
 
@@ -70,7 +70,7 @@ def _drain(client: Any, chunks: Sequence[Any], todo: Sequence[int], work: Work, 
 
     def send() -> None:
         if (k := next(left, None)) is not None:
-            future = client.submit(work, chunks[k], pure=False, key=f"krogh-chunk-{k}-{id(waiting)}")
+            future = client.submit(do_chunk, work, chunks[k], pure=False, key=f"krogh-chunk-{k}-{id(waiting)}")
             index[future.key] = k
             waiting.add(future)
 
