@@ -16,6 +16,7 @@ from krogh.fexi.learned.conditions import Conditions
 from krogh.fexi.learned.flow import NpeSettings, PosteriorNetwork
 from krogh.fexi.learned.practice import Plan, practise
 from krogh.fexi.learned.prior import uniform_prior
+from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.learned.tissue import named_prior
 from krogh.fexi.learned.train_npe import train_npe
 from krogh.fexi.learned.unrolled import UnrolledFlow
@@ -153,7 +154,7 @@ def test_it_refuses_what_it_was_not_trained_for(network):
     with pytest.raises(UsageError, match="n_samples"):
         fitted(network, prior=uniform_prior(MODEL.bounds))
     with pytest.raises(UsageError, match="a network of npe"):
-        network.check("selfsup", MODEL, PROTOCOL, True)
+        network.check("selfsup", prepare_scan(MODEL, PROTOCOL, DATA.signals[:3], 0.02, "known").part(np.arange(3)))
     stated = dataclasses.replace(PROTOCOL, slice_thickness_m=5e-3)  # recorded only: no model sees it
     assert protocol_key(stated) == protocol_key(PROTOCOL)
     assert protocol_key(dataclasses.replace(PROTOCOL, echo_time_filter_s=0.03)) != protocol_key(PROTOCOL)

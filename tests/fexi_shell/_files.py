@@ -11,6 +11,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 AFFINE = np.array([[-3.0, 0.1, 0.0, 5.0], [0.0, 3.0, 0.2, 6.0], [0.0, 0.0, 4.0, 7.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -56,3 +57,25 @@ def run_here(*arguments: Any) -> Any:
     fexi.register(app)
     app.command("unused")(lambda: None)
     return app(args=["fexi", *map(str, arguments)], standalone_mode=False)
+
+
+class KilledError(Exception):
+    """Stand for the end of the process."""
+
+
+def kill_after_two_rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the next training store every round and end after the second; return the rounds that are stored, as they come."""
+    from krogh.cli import fexi_train
+    from krogh.io import weights
+
+    real, rounds = weights.write_state, []
+
+    def write(path: Path, state: Any) -> None:
+        real(path, state)
+        rounds.append(state.done)
+        if len(rounds) == 2:
+            raise KilledError
+
+    monkeypatch.setattr(fexi_train, "_KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(weights, "write_state", write)
+    return rounds

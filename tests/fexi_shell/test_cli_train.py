@@ -15,7 +15,7 @@ from krogh.fexi.interface import Flag
 from krogh.io import weights as weights_file
 from krogh.io.nifti import read_image
 
-from ._files import nifti, run_here
+from ._files import KilledError, kill_after_two_rounds, nifti, run_here
 
 TINY = ["--set", "rounds=4", "--set", "steps=3", "--set", "batch=64", "--set", "width=16", "--set", "flow_width=16"]
 COMMAND = ["train", "npe", "--protocol", "human-bbb", "--snr", "30:80", "--device", "cpu", "--quiet", *TINY]
@@ -70,25 +70,10 @@ def test_fit_with_weights_maps_and_flags(network: Path, scan: Path, tmp_path: Pa
     assert any("weights" in entry["name"] for entry in json.loads((tmp_path / "o" / "run.json").read_text())["inputs"])
 
 
-class KilledError(Exception):
-    """Stand for the end of the process."""
-
-
 def test_killed_training_resumes_to_the_same_bytes(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from krogh.cli import fexi_train
-
-    monkeypatch.setattr(fexi_train, "_KEEP_EVERY_S", 0.0)
-    real, calls = weights_file.write_state, []
-
-    def killed_after_two(path: Path, state: Any) -> None:
-        real(path, state)
-        calls.append(state.done)
-        if len(calls) == 2:
-            raise KilledError
-
-    monkeypatch.setattr(weights_file, "write_state", killed_after_two)
+    calls = kill_after_two_rounds(monkeypatch)
     out = tmp_path / "net"
     with pytest.raises(KilledError):
         run_here(*COMMAND, "--out", out)

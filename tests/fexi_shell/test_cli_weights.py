@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from krogh.fexi.interface import Flag
 from krogh.io import weights as weights_file
 from krogh.io.nifti import read_image
 
-from ._files import nifti, run_here
+from ._files import KilledError, kill_after_two_rounds, nifti, run_here
 
 GIVEN = ["--protocol", "human-bbb", "--noise-sd", "2", "--quiet"]
 FIT = [*GIVEN, "--estimator", "hbayes", "--no-figures"]
@@ -106,25 +105,10 @@ def test_a_fit_keeps_its_network_which_gives_the_same_bytes(
         run_here("fit", scan, *FIT, "--weights", tmp_path / "net", "--out", tmp_path / "c")
 
 
-class KilledError(Exception):
-    """Stand for the end of the process."""
-
-
 def test_killed_training_resumes_to_the_same_bytes(
     network: Path, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from krogh.cli import fexi_train
-
-    monkeypatch.setattr(fexi_train, "_KEEP_EVERY_S", 0.0)
-    real, calls = weights_file.write_state, []
-
-    def killed_after_two(path: Path, state: Any) -> None:
-        real(path, state)
-        calls.append(state.done)
-        if len(calls) == 2:
-            raise KilledError
-
-    monkeypatch.setattr(weights_file, "write_state", killed_after_two)
+    calls = kill_after_two_rounds(monkeypatch)
     command = ["train", "hbayes", scan, *GIVEN, *TINY, "--out", tmp_path / "net"]
     with pytest.raises(KilledError):
         run_here(*command)

@@ -9,7 +9,7 @@ from bench.pinn_cases import decaying, slab
 from tests.inference._cases import TIMES, TRUTH, by_volumes, layer_target, networks, observations
 
 from krogh.cli.main import _run
-from krogh.errors import InputError
+from krogh.errors import ConvergenceError, InputError
 from krogh.inference.fit import fit
 from krogh.inference.joint import Joint, joint_fit
 from krogh.inference.joint_loss import JointLoss
@@ -111,3 +111,14 @@ def test_the_command_labels_the_joint_estimate_and_keeps_it_out_of_the_table(tmp
     assert row["shift_sd"] == pytest.approx(0.1 / p["relative_sd"])
     assert any("biased" in n for n in record["notes"])
     assert (tmp_path / "yes" / "joint.csv").exists()
+
+
+def test_a_joint_fit_that_fails_costs_nothing_else_and_is_said_even_when_quiet(tmp_path, capsys, monkeypatch):
+    def fails(*_, **__):
+        raise ConvergenceError("joint loss", got="no minimum after 80 steps", hint="raise the weight of the data")
+
+    monkeypatch.setattr("krogh.runs.infer_networks.joint_fit", fails)
+    assert _run([*command(tmp_path), "--free", "P", "--joint", "1", "--out", str(tmp_path / "o")]) == 0
+    assert "warning: no joint fit: joint loss: got no minimum after 80 steps" in capsys.readouterr().err
+    assert (tmp_path / "o" / "parameters.csv").exists()
+    assert not (tmp_path / "o" / "joint.csv").exists()

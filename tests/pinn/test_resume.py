@@ -134,9 +134,11 @@ def test_simulate_goes_on_after_kill_9_and_gives_the_same_answer(tmp_path, capsy
     assert "config" in json.loads((cut / "run.json").read_text())
 
 
-def test_resume_without_a_training_is_one_line(tmp_path, capsys):
-    assert _run(["simulate", "caffeine", "--out", str(tmp_path / "o"), "--resume", "--quiet"]) == 2
+@pytest.mark.parametrize("more", [[], ["--solver", "pinn", "--geometry", "block"]])
+def test_resume_where_nothing_is_stored_is_one_line(tmp_path, capsys, more):
+    assert _run(["simulate", "caffeine", *more, "--out", str(tmp_path / "o"), "--resume", "--quiet"]) == 2
     assert capsys.readouterr().err.startswith("error: --resume")
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_training_without_an_answer_leaves_nothing_behind_and_says_its_number(tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +100,8 @@ def infer(
     }
     files = _save(out, result, record, overwrite=overwrite, pictures=pictures)
     _report(result, out, files, time.perf_counter() - clock, as_json=json_, quiet=quiet)
+    if joint is not None and result.joint is None:  # asked for and not there: said even where all else is quiet
+        sys.stderr.write(f"warning: {next(n for n in result.notes if n.startswith('no joint fit'))}\n")
     if result.unheld:
         _refuse(result)
 

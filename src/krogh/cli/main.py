@@ -71,7 +71,7 @@ def _run(arguments: list[str]) -> int:
         # the reader of a pipe went away (krogh ... | head): nothing to report
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except Exception as error:  # the last resort: a fault of ours is one line too; --debug shows where
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a usage error of the parser
             hint = getattr(getattr(error, "ctx", None), "command_path", "krogh")
             message = " ".join(str(error.format_message()).split())

@@ -105,10 +105,11 @@ def folder_of(settings: SimulateConfig, *, resume: bool = False) -> str | None:
     UsageError
         If there is nothing that could be resumed.
     """
-    if settings.solver == "pinn":
+    if settings.solver == "pinn" and settings.geometry != "block":
         return _FOLDER
     if resume:
-        raise UsageError("--resume", got=f"solver {settings.solver}", expected="--solver pinn", hint="run it again")
+        got = f"--geometry {settings.geometry} --solver {settings.solver}"
+        raise UsageError("--resume", got=got, expected="--solver pinn, a slab or a cylinder", hint="run it again")
     return None
 
 

@@ -101,7 +101,7 @@ def compare_solvers(
     """
     problem = case.problem
     if isinstance(problem, BlockProblem):
-        return _compare_blocks(case.labels, problem, method, tol, rtol, seed, progress)
+        return _compare_blocks(case.labels, problem, method, tol, rtol, seed, progress, tell)
     if not isinstance(problem, Problem):
         raise InputError("geometry", got="network", expected="slab, cylinder or block")
     clock = time.process_time()
@@ -128,7 +128,7 @@ def compare_solvers(
 
 def _compare_blocks(
     labels: tuple[str, ...], problem: BlockProblem, method: str, tol: float, rtol: float, seed: int,
-    progress: Callable[[float], None] | None,
+    progress: Callable[[float], None] | None, tell: Callable[[Stage], None] | None,
 ) -> Comparison:  # fmt: skip
     """Compare whole fields of a block, cell by cell, and plane means over time."""
     even = np.linspace(0.0, problem.t_end_s, _FRAMES // 2 + 1)[1:]
@@ -137,7 +137,7 @@ def _compare_blocks(
     order = np.argsort(t, kind="stable")
     problem = replace(problem, frames_s=t[order])
     clock = time.process_time()
-    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress)
+    networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress, tell=tell)
     middle = time.process_time()
     volumes = solve_block(problem, rtol=rtol)
     spent = (time.process_time() - middle, middle - clock)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from krogh.fexi.protocol import Protocol
+from krogh.runs.fexi_slopes import series_slopes
 
 __all__ = ["Check", "check_scan", "typical_signals"]
 
@@ -70,25 +71,15 @@ def _falls_with_b(signal: FloatArray, protocol: Protocol) -> Check:
     return Check("the signal falls with b in every series", not wrong, found)
 
 
-def _slopes(signal: FloatArray, protocol: Protocol) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return ADC' of each series [um2/ms], and whether it is filtered."""
-    values, filtered = [], []
-    for s in range(protocol.n_series):
-        rows = protocol.series_index == s
-        b = protocol.b_s_m2[rows] * 1e-9
-        values.append(-np.polyfit(b, np.log(signal[rows]), 1)[0])
-        filtered.append(bool((protocol.filter_b_s_m2[rows] > 0).any()))
-    return np.array(values), np.array(filtered)
-
-
 def _adc(signal: FloatArray, protocol: Protocol) -> Check:
-    values, _ = _slopes(signal, protocol)
+    values, _ = series_slopes(signal, protocol)
     good = bool(((values > 0) & (values < _FASTEST_ADC)).all())
     return Check("ADC' is that of tissue or water", good, f"{values.min():.2g} to {values.max():.2g} µm²/ms")
 
 
 def _filter(signal: FloatArray, protocol: Protocol) -> Check:
-    values, filtered = _slopes(signal, protocol)
+    values, _ = series_slopes(signal, protocol)
+    filtered = np.array([(protocol.filter_b_s_m2[protocol.series_index == s] > 0).any() for s in range(protocol.n_series)])
     if filtered.all() or not filtered.any():
         return Check("the filter lowers ADC'", False, "no filtered series" if not filtered.any() else "no unfiltered series")
     first = np.flatnonzero(filtered)[np.argmin(_mixing(protocol)[filtered])]

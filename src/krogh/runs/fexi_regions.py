@@ -22,6 +22,7 @@ from krogh.fexi.protocol import Protocol
 from krogh.runs.fexi_maps import PS_ML_MIN_100ML, Vessels
 from krogh.runs.fexi_parameters import shown
 from krogh.runs.fexi_simulate import unfiltered_b0
+from krogh.runs.fexi_slopes import series_slopes
 
 __all__ = ["Curve", "Region", "fit_regions", "iter_rows", "region_masks"]
 
@@ -232,33 +233,22 @@ def _curve(mean: FloatArray, protocol: Protocol, model: SignalModel, theta: Floa
     if not (mean > 0).all() or not np.isfinite(theta).all():
         return None
 
-    def slopes(signal: FloatArray) -> tuple[FloatArray, FloatArray]:
-        values, errors = [], []
-        for s in range(protocol.n_series):
-            here = protocol.series_index == s
-            b = protocol.b_s_m2[here] * 1e-9
-            centred = b - b.mean()
-            norm = (centred**2).sum()
-            values.append(-(centred * np.log(signal[here])).sum() / norm)
-            errors.append(np.sqrt(((centred / signal[here]) ** 2).sum()) * sd / norm)
-        return np.array(values), np.array(errors)
-
     first = [int(np.flatnonzero(protocol.series_index == s)[0]) for s in range(protocol.n_series)]
     filtered = protocol.filter_b_s_m2[first] > 0
     times = protocol.mixing_time_s[first]
-    measured, error = slopes(mean)
+    measured, error = series_slopes(mean, protocol, sd)
     grid = np.linspace(0.0, times.max() * 1.05, 60)
-    fit, equilibrium = _model_curve(model, theta, protocol, grid, slopes, filtered)
+    fit, equilibrium = _model_curve(model, theta, protocol, grid, filtered)
     return Curve(times, filtered, measured, error, grid, fit, equilibrium)
 
 
 def _model_curve(
-    model: SignalModel, theta: FloatArray, protocol: Protocol, grid: FloatArray, slopes: Any, filtered: NDArray[np.bool_]
+    model: SignalModel, theta: FloatArray, protocol: Protocol, grid: FloatArray, filtered: NDArray[np.bool_]
 ) -> tuple[FloatArray, float]:
     if model.name == "axr":
         adc, sigma, axr = theta
         return 1e9 * adc * (1 - sigma * np.exp(-axr * grid)), float(1e9 * adc)
-    predicted = slopes(model.predict(theta[None], np.ones((1, protocol.n_series)), protocol)[0])[0]
+    predicted = series_slopes(model.predict(theta[None], np.ones((1, protocol.n_series)), protocol)[0], protocol)[0]
     first = [int(np.flatnonzero(protocol.series_index == s)[0]) for s in range(protocol.n_series)]
     order = np.argsort(protocol.mixing_time_s[first])
     order = order[filtered[order]]

@@ -15,6 +15,7 @@ from krogh.fexi.interface import Estimate, Flag, SignalModel
 from krogh.fexi.models import get_model
 from krogh.fexi.precision import fisher
 from krogh.fexi.protocol import Protocol
+from krogh.runs.fexi_slopes import series_slopes
 
 __all__ = ["VoxelCurve", "voxel_curve"]
 
@@ -87,7 +88,7 @@ def voxel_curve(signal: FloatArray, protocol: Protocol, noise_sd: float | None, 
     more: dict[str, Any] = {"intervals": True} if profile else {}
     estimate = get_estimator("nlls")(model, protocol, signal[None], noise_sd=noise_sd, **more)
     theta, flag = estimate.theta(), Flag(int(estimate.flag[0]))
-    measured, error = _slopes(signal, protocol, noise_sd)
+    measured, error = series_slopes(signal, protocol, noise_sd or np.nan)
     first = [int(np.flatnonzero(protocol.series_index == s)[0]) for s in range(protocol.n_series)]
     dense = _dense(protocol)
     values, gradient = _predicted(model, theta, dense)
@@ -150,16 +151,3 @@ def _covariance(model: SignalModel, estimate: Estimate, protocol: Protocol, nois
     weights = np.full(protocol.n_volumes, noise_sd**-2)
     information = fisher(model, protocol, estimate.theta(), np.asarray(estimate.s0[:1], np.float64), weights)[0]
     return np.asarray(np.linalg.pinv(information * np.outer(scale, scale)) * np.outer(scale, scale))
-
-
-def _slopes(signal: FloatArray, protocol: Protocol, noise_sd: float | None) -> tuple[FloatArray, FloatArray]:
-    """Return ADC' of each series, the slope of -log signal over b, and its SD [um2/ms]."""
-    values, errors = [], []
-    for s in range(protocol.n_series):
-        here = protocol.series_index == s
-        b = protocol.b_s_m2[here] * 1e-9
-        centred = b - b.mean()
-        norm = (centred**2).sum()
-        values.append(-(centred * np.log(signal[here])).sum() / norm)
-        errors.append(np.sqrt(((centred / signal[here]) ** 2).sum()) * (noise_sd or np.nan) / norm)
-    return np.array(values), np.array(errors)

@@ -148,20 +148,20 @@ def _network(
     threads: int, progress: Progress | None, seed: int | None,
 ) -> Any:  # fmt: skip
     """Return `weights` if they are for this scan, or networks that are trained on it."""
-    from krogh.fexi.learned.conditions import unfiltered_level
-    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.practice import PROCESSOR, telling
     from krogh.fexi.learned.train_hbayes import learn_hierarchy
 
     if weights is None:
         return learn_hierarchy(
             scan, labels=labels, prior=prior, max_components=max_components, settings=training, seed=seed or 0,
             compute=compute or PROCESSOR, threads=threads, progress=progress,
-            tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+            tell=telling(progress),
         )  # fmt: skip
     if prior != "scan":
         raise UsageError("prior", got="also weights", expected="one of them", hint="weights hold the prior that they are for")
-    weights.check("hbayes", scan.model, scan.protocol, scan.s0 is not None)
-    weights.check_noise(unfiltered_level(scan.part(scan.rows)))
+    strong = scan.part(scan.rows)
+    weights.check("hbayes", strong)
+    weights.check_noise(strong)
     return weights
 
 

@@ -89,18 +89,17 @@ def fit(
     InputError
         If the SNR of the scan was not trained, or no voxel is usable.
     """
-    from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.train_npe import build
 
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(scan, training, compute, progress, seed)
-    checkpoint.check("npe", model, protocol, scan.s0 is not None)
     if prior is not None and not n_samples:
         raise UsageError("prior", got="another prior without samples", expected="n_samples > 0, which can take one")
     rows = scan.usable
     part = scan.part(rows)
+    checkpoint.check("npe", part)
     if not vetted:
-        checkpoint.check_noise(unfiltered_level(part))
+        checkpoint.check_noise(part)
     x = part.inputs()
     network = build(checkpoint)
     effective = np.full(signals.shape[0], np.nan)
@@ -130,19 +129,18 @@ def prepare(
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or trained for the SNR of `signals`; refuse early what does not fit."""
-    from krogh.fexi.learned.conditions import unfiltered_level
-
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None:
         return {"weights": _train(scan, training, compute, progress, seed), "vetted": True}
-    weights.check("npe", model, protocol, scan.s0 is not None)
-    weights.check_noise(unfiltered_level(scan.part(scan.rows)))
+    strong = scan.part(scan.rows)
+    weights.check("npe", strong)
+    weights.check_noise(strong)
     return {"weights": weights, "vetted": True}
 
 
 def _train(scan: Scan, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
     from krogh.fexi.learned.conditions import Conditions, snr_range
-    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.practice import PROCESSOR, telling
     from krogh.fexi.learned.train_npe import train_npe
 
     levels, s0 = snr_range(scan.part(scan.rows)), "per-series" if scan.s0 is None else "known"
@@ -152,7 +150,7 @@ def _train(scan: Scan, training: Any, compute: Any, progress: Progress | None, s
         settings=training,
         seed=seed,
         compute=compute or PROCESSOR,
-        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+        tell=telling(progress),
     )
 
 

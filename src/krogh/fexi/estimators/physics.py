@@ -75,18 +75,17 @@ def fit(
     InputError, UsageError
         As of ``npe``.
     """
-    from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
     from krogh.fexi.learned.projection import rate_grid
     from krogh.fexi.learned.train_physics import build, moments, tissue_of
 
     scan, strong = scan_signals(model, protocol, signals, noise_sd, s0)
     checkpoint = weights or _train(strong, training, compute, progress, seed)
-    checkpoint.check("physics", model, protocol, scan.s0 is not None)
     rows = scan.usable
     part = scan.part(rows)
+    checkpoint.check("physics", part)
     if not vetted:
-        checkpoint.check_noise(unfiltered_level(part))
+        checkpoint.check_noise(part)
     rates, edges = rate_grid(model, int(checkpoint.architecture["settings"]["rates"]))
     x = part.inputs()
     q = build(checkpoint).probabilities(x)
@@ -123,19 +122,18 @@ def prepare(
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or a network taught on `signals`, for fits of the same scan in pieces."""
-    from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
         return {"weights": _train(part, training, compute, progress, seed), "vetted": True}
-    weights.check("physics", model, protocol, part.known)
-    weights.check_noise(unfiltered_level(part))
+    weights.check("physics", part)
+    weights.check_noise(part)
     return {"weights": weights, "vetted": True}
 
 
 def _train(part: Any, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.practice import PROCESSOR, telling
     from krogh.fexi.learned.train_physics import learn_rates
 
     return learn_rates(
@@ -143,7 +141,7 @@ def _train(part: Any, training: Any, compute: Any, progress: Progress | None, se
         settings=training,
         seed=seed,
         compute=compute or PROCESSOR,
-        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+        tell=telling(progress),
     )
 
 

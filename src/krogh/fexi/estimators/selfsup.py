@@ -103,19 +103,18 @@ def prepare(
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or a network trained on `signals`, for fits of the same scan in pieces."""
-    from krogh.fexi.learned.conditions import unfiltered_level
     from krogh.fexi.learned.point_estimate import scan_signals
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is None:
         return {"weights": _train(part, training, compute, progress, seed), "vetted": True}
-    weights.check("selfsup", model, protocol, part.known)
-    weights.check_noise(unfiltered_level(part))
+    weights.check("selfsup", part)
+    weights.check_noise(part)
     return {"weights": weights, "vetted": True}
 
 
 def _train(part: Any, training: Any, compute: Any, progress: Progress | None, seed: int) -> Any:
-    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.practice import PROCESSOR, telling
     from krogh.fexi.learned.train_points import learn_from_signals
     from krogh.fexi.precision import check_identifiable
 
@@ -125,5 +124,5 @@ def _train(part: Any, training: Any, compute: Any, progress: Progress | None, se
         settings=training,
         seed=seed,
         compute=compute or PROCESSOR,
-        tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+        tell=telling(progress),
     )

@@ -112,16 +112,16 @@ def prepare(
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or trained for the SNR of `signals`."""
-    from krogh.fexi.learned.conditions import Conditions, snr_range, unfiltered_level
+    from krogh.fexi.learned.conditions import Conditions, snr_range
     from krogh.fexi.learned.point_estimate import scan_signals
-    from krogh.fexi.learned.practice import PROCESSOR
+    from krogh.fexi.learned.practice import PROCESSOR, telling
     from krogh.fexi.learned.prior import uniform_prior
     from krogh.fexi.learned.train_points import train_supervised
 
     part = scan_signals(model, protocol, signals, noise_sd, s0)[1]
     if weights is not None:
-        weights.check("supervised", model, protocol, part.known)
-        weights.check_noise(unfiltered_level(part))
+        weights.check("supervised", part)
+        weights.check_noise(part)
         return {"weights": weights, "vetted": True}
     conditions = Conditions(
         model, protocol, uniform_prior(model.bounds), snr_range(part), "known" if part.known else "per-series"
@@ -129,7 +129,7 @@ def prepare(
     return {
         "weights": train_supervised(
             conditions, settings=training, seed=seed, compute=compute or PROCESSOR,
-            tell=lambda i, n, loss, score: None if progress is None else progress(i, n),
+            tell=telling(progress),
         ),
         "vetted": True,
     }  # fmt: skip

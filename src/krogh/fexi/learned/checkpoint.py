@@ -17,8 +17,10 @@ from torch import nn
 
 from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import SignalModel
+from krogh.fexi.learned.conditions import unfiltered_level
 from krogh.fexi.learned.novelty import Region
 from krogh.fexi.learned.prior import MixturePrior
+from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.learned.scan_prior import ScanPrior
 from krogh.fexi.protocol import Protocol
 
@@ -141,8 +143,8 @@ class Checkpoint:
         fields["snr"] = (float(fields["snr"][0]), float(fields["snr"][1]))
         return cls(**fields, tensors=tensors, priors={int(k): _scan_prior(p) for k, p in content.get("priors", {}).items()})
 
-    def check(self, estimator: str, model: SignalModel, protocol: Protocol, s0_known: bool) -> None:
-        """Refuse another estimator, model, protocol or kind of S0.
+    def check(self, estimator: str, voxels: Signals) -> None:
+        """Refuse another estimator, and voxels of another model, protocol or kind of S0.
 
         Raises
         ------
@@ -153,29 +155,29 @@ class Checkpoint:
             raise UsageError(
                 "weights", got=f"a network of {self.estimator}", expected=estimator, hint=f"--estimator {self.estimator}"
             )
-        if (here := protocol_key(protocol)) != self.protocol_hash:
+        if (here := protocol_key(voxels.protocol)) != self.protocol_hash:
             raise UsageError(
                 "weights", got=f"a scan with protocol {here}", expected=f"{self.protocol_hash}, for which it was trained",
                 hint="train one for this protocol (krogh fexi train)",
             )  # fmt: skip
-        if (record := model_record(model)) != self.model:
+        if (record := model_record(voxels.model)) != self.model:
             part = next((k for k in ("name", "parameters", "bounds") if record[k] != self.model.get(k)), "inputs")
             raise UsageError(
-                "weights", got=f"model {model.name} with another {part}", expected=f"{self.model.get('name')} as trained",
+                "weights", got=f"model {voxels.model.name} with another {part}", expected=f"{self.model.get('name')} as trained",
                 hint="give the same --model, --bound, --fix and --relax as in training, or train one for this model",
             )  # fmt: skip
-        if s0_known != (self.s0 == "known"):
-            raise UsageError("weights", got=f"S0 {'known' if s0_known else 'free'}", expected=f"S0 {self.s0}, as trained")
+        if voxels.known != (self.s0 == "known"):
+            raise UsageError("weights", got=f"S0 {'known' if voxels.known else 'free'}", expected=f"S0 {self.s0}, as trained")
 
-    def check_noise(self, level: NDArray[np.float64]) -> None:
-        """Refuse a scan whose median SNR [voxel] was not trained.
+    def check_noise(self, voxels: Signals) -> None:
+        """Refuse a scan whose median SNR was not trained.
 
         Raises
         ------
         InputError
             Naming the SNR and the range.
         """
-        median = float(np.median(level))
+        median = float(np.median(unfiltered_level(voxels)))
         low, high = self.snr
         if not 0.95 * low <= median <= 1.05 * high:
             raise InputError(

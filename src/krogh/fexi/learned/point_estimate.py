@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from krogh.fexi.estimators._assemble import assemble
 from krogh.fexi.interface import Estimate, Flag
 from krogh.fexi.learned.checkpoint import Checkpoint
-from krogh.fexi.learned.conditions import unfiltered_level
 from krogh.fexi.learned.novelty import misfit
 from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.learned.scan import Scan, prepare_scan
@@ -40,11 +39,11 @@ def apply_network(
     SDs come from the network where it states the SD of its error, else from the Fisher matrix at the estimate. Interval ends
     beyond the bounds are infinite.
     """
-    checkpoint.check(name, scan.model, scan.protocol, scan.s0 is not None)
     rows = scan.usable
     part = scan.part(rows)
+    checkpoint.check(name, part)
     if not vetted:
-        checkpoint.check_noise(unfiltered_level(part))
+        checkpoint.check_noise(part)
     x, bounds = part.inputs(), scan.model.bounds
     low, width = bounds[:, 0], np.ptp(bounds, axis=1)
     fraction, error = build(checkpoint).estimate(x)

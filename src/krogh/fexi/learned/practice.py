@@ -18,13 +18,19 @@ from numpy.typing import NDArray
 from torch import nn
 
 from krogh.errors import ConvergenceError, UsageError
+from krogh.fexi.interface import Progress
 
-__all__ = ["PROCESSOR", "Compute", "Plan", "State", "Tell", "practise"]
+__all__ = ["PROCESSOR", "Compute", "Plan", "State", "Tell", "practise", "telling"]
 
 #: Called with (round, rounds in all, loss of the round, score).
 Tell = Callable[[int, int, float, float], None]
 Weights = dict[str, torch.Tensor]
 _CLIP = 5.0
+
+
+def telling(progress: Progress | None) -> Tell:
+    """Return what tells `progress` the rounds of a training."""
+    return lambda done, rounds, loss, score: None if progress is None else progress(done, rounds)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ FloatArray = NDArray[np.float64]
 _STEP = 1e-30
 
 
-class SeriesModel:
+class SeriesModel(ABC):
     """Predict ``S = S0(series) * shape(theta)``; a model adds ``shape`` and, unless complex step will do, ``shape_jacobian``."""
 
     name: str
@@ -24,9 +25,9 @@ class SeriesModel:
     units: tuple[str, ...]
     bounds: FloatArray
 
+    @abstractmethod
     def shape(self, theta: FloatArray, protocol: Protocol) -> FloatArray:
         """Return the signal for S0 = 1 [voxel, volume] from theta [voxel, param]."""
-        raise NotImplementedError
 
     def shape_jacobian(self, theta: FloatArray, protocol: Protocol) -> FloatArray:
         """Return d shape / d theta [voxel, volume, param]."""

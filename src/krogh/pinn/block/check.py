@@ -30,9 +30,9 @@ def block_certificate(window: BlockWindow, *, seed: int = 99) -> BlockCertificat
     What the modes leave out is taken from twice as many cosines in each direction: by the flux that the laws send into them,
     over what evens it out along the barrier, lets it through and stores it.
     """
-    probe = replace(
-        window, permeability=_held(window), probe=np.random.default_rng(seed), groups=[]
-    ).take(window.groups)  # fmt: skip
+    # at the concentrations that were found, not at low ones
+    held = window.walls.permeability(window.walls.means(window.crossing(window.ports()), window.evaluation.points))
+    probe = replace(window, permeability=held, probe=np.random.default_rng(seed), groups=[]).take(window.groups)
     probe.inside.refresh()
     flux = probe.evaluation.points.project(probe.crossing(probe.ports()).flux)
     rest = [_species(probe, s, flux[:, s]) for s in range(window.slab.species)]
@@ -40,15 +40,6 @@ def block_certificate(window: BlockWindow, *, seed: int = 99) -> BlockCertificat
     total = max(math.sqrt(ADD_UP**2 * (r + float(t.sum()))) for r, t in zip(rest, tails, strict=True))
     worst = ADD_UP * np.sqrt(tails.max(0, initial=0.0))
     return BlockCertificate(total, (float(worst[0]), float(worst[1])))
-
-
-def _held(window: BlockWindow) -> np.ndarray:
-    """Return what each port lets through at the concentrations that were found, mean over the barrier, least over the window."""
-    means = window.walls.means(window.crossing(window.ports()), window.evaluation.points)
-    by_law = np.maximum(np.abs(means.tail), np.abs(means.head)).min(-1, initial=np.inf)
-    of_port = np.abs(window.walls.sides) @ by_law
-    least = np.where(of_port > 0, of_port, np.inf).min(0, initial=np.inf)
-    return np.vstack([of_port, np.where(np.isfinite(least), least, 1e-15)])
 
 
 def _species(probe: BlockWindow, s: int, flux: np.ndarray) -> float:

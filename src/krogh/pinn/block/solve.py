@@ -40,7 +40,7 @@ def run(task: Task, problem: BlockProblem) -> list[Trained]:
     mean = Lateral(problem.y, problem.z, 1, 1)
     pilot = BlockCover(task, Plan(math.inf, _PILOT, task.seed), problem, walls, mean).run()
     first = [_FEWEST if own else 1 for own in varies(walls, mean)]
-    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot))
+    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), tell=task.tell)
     return BlockCover(task, plan, problem, walls, Lateral(problem.y, problem.z, *first)).run()
 
 
@@ -121,8 +121,4 @@ def low_permeability(walls: Walls, lateral: Lateral) -> np.ndarray:
     evaluation = Evaluation(lateral)
     n_s = walls.species
     zero = np.zeros((len(walls.ports), n_s, 1, *evaluation.points.shape))
-    means = walls.means(walls.evaluate(evaluation, zero, np.zeros((n_s, 1))), evaluation.points)
-    by_law = np.maximum(np.abs(means.tail), np.abs(means.head))[..., 0]
-    of_port = np.abs(walls.sides) @ by_law
-    least = np.where(of_port > 0, of_port, np.inf).min(0, initial=np.inf)
-    return np.vstack([of_port, np.where(np.isfinite(least), least, 1e-15)])
+    return walls.permeability(walls.means(walls.evaluate(evaluation, zero, np.zeros((n_s, 1))), evaluation.points))

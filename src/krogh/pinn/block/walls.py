@@ -129,6 +129,13 @@ class Walls:
                 points.add_slope(by_head[n], d_head)
         return Crossing(flux, by_tail, by_head)
 
+    def permeability(self, means: Means) -> np.ndarray:
+        """Return what each port lets through, the least over the window, (port, S); the smallest of them at the end [m/s]."""
+        by_law = np.maximum(np.abs(means.tail), np.abs(means.head)).min(-1, initial=np.inf)
+        of_port = np.abs(self.sides) @ by_law
+        least = np.where(of_port > 0, of_port, np.inf).min(0, initial=np.inf)
+        return np.vstack([of_port, np.where(np.isfinite(least), least, 1e-15)])
+
     def means(self, crossing: Crossing, points: Points) -> Means:
         """Return the means over the barrier of the slopes by a species' own concentrations."""
         own = np.arange(self.species)

@@ -20,7 +20,7 @@ class TissuePart:
     Attributes
     ----------
     name : str
-        What and where, the unit in the last word: ``interstitium core diffusivity_factor``.
+        What and where, the unit in the last word: ``interstitium tissue-1 diffusivity factor``.
     quantity : str
         ``diffusivity``, ``storage``, ``uptake`` or ``exchange``.
     leaf : int or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from krogh.transport.crossing import Met
 from krogh.transport.graph import Graph
 from krogh.transport.linear.cosines import Cosines
 from krogh.transport.linear.gmres import Seen, gmres
+from krogh.transport.linear.kept import KeptFactors
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.linear.sparse import sparse_factor
 from krogh.transport.operator import Operator, Slopes
@@ -68,7 +68,7 @@ class EmbeddedSolver:
         self._weight = np.stack([np.bincount(column, self._g[i], minlength=self._touched.size) for i in range(s)])
         self._lateral = self._symbol()
         self._pattern = Pattern(self._network_graph())
-        self._factors: OrderedDict[tuple[float, int], _Factor] = OrderedDict()
+        self._factors: KeptFactors[_Factor] = KeptFactors(self._kept)
 
     @property
     def accuracy(self) -> float:
@@ -150,12 +150,7 @@ class EmbeddedSolver:
 
         Only the network and the compartments differ in the transpose: diffusion and the spread exchange are symmetric.
         """
-        key = (gh, id(capacity))
-        factor = self._factors.get(key)
-        if factor is None:
-            factor = self._factors[key] = self._factor(capacity, gh, u, blood)
-            if len(self._factors) > self._kept:
-                self._factors.popitem(last=False)
+        factor = self._factors.get(capacity, gh, lambda: self._factor(capacity, gh, u, blood))
         n, s, touched = self._first, self._graph.shape[1], self._touched
         right = given[0]
         leaves = right[:, n:].reshape(s, 1 + self._leaves, self._cells)
@@ -198,11 +193,8 @@ class EmbeddedSolver:
 
     def refresh(self) -> bool:
         """Drop every kept factor."""
-        held = bool(self._factors)
-        self._factors.clear()
-        return held
+        return self._factors.clear()
 
     def forget(self, capacity: np.ndarray) -> None:
         """Drop the factors for this capacity."""
-        for key in [key for key in self._factors if key[1] == id(capacity)]:
-            del self._factors[key]
+        self._factors.forget(capacity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from krogh.transport.crossing import Met
+from krogh.transport.linear.kept import KeptFactors
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.operator import Operator, Slopes
 
@@ -42,7 +43,7 @@ class SparseSolver:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
-        self._factors: OrderedDict[tuple[float, int], Factor] = OrderedDict()
+        self._factors: KeptFactors[Factor] = KeptFactors(self._kept)
         self._pattern = Pattern(operator.graph)
         #: How many factors of each kind were made.
         self.counts: Counter[str] = Counter()
@@ -57,21 +58,13 @@ class SparseSolver:
         loose: bool = False,
     ) -> np.ndarray:  # fmt: skip
         """Return the update, shape (1, S, N)."""
-        key = (gh, id(capacity))
-        factor = self._factors.get(key)
-        if factor is None:
-            factor = self._factors[key] = self._factorise(capacity, gh, self._operator.slopes(u, blood, met))
-            if len(self._factors) > self._kept:
-                self._factors.popitem(last=False)
+        factor = self._factors.get(capacity, gh, lambda: self._factorise(capacity, gh, self._operator.slopes(u, blood, met)))
         return -factor.solve(residual.reshape(-1)).reshape(residual.shape)
 
     def refresh(self) -> bool:
         """Drop every kept factor, so that the next step is taken with fresh slopes."""
-        held = bool(self._factors)
-        self._factors.clear()
-        return held
+        return self._factors.clear()
 
     def forget(self, capacity: np.ndarray) -> None:
         """Drop the factors for this capacity."""
-        for key in [key for key in self._factors if key[1] == id(capacity)]:
-            del self._factors[key]
+        self._factors.forget(capacity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,6 +11,7 @@ import scipy.sparse.linalg
 from krogh.transport.graph import Graph
 from krogh.transport.linear.chain import chain_newton_step, coupled_chain_newton_step
 from krogh.transport.linear.embedded import EmbeddedSolver
+from krogh.transport.linear.kept import KeptFactors
 from krogh.transport.linear.pattern import Pattern
 from krogh.transport.linear.sparse import sparse_factor
 from krogh.transport.operator import Operator, Slopes
@@ -102,7 +102,7 @@ class _Sparse:
 
     def __init__(self, operator: Operator) -> None:
         self._pattern = Pattern(operator.graph)
-        self._factors: OrderedDict[tuple[float, int], scipy.sparse.linalg.SuperLU] = OrderedDict()
+        self._factors: KeptFactors[scipy.sparse.linalg.SuperLU] = KeptFactors(self._kept)
 
     def refresh(self) -> None:
         """Drop every kept factor."""
@@ -113,12 +113,7 @@ class _Sparse:
         tolerance: float,
     ) -> np.ndarray:  # fmt: skip
         """Return the solution, with the slopes that the factor was made of."""
-        key = (gh, id(capacity))
-        factor = self._factors.get(key)
-        if factor is None:
-            factor = self._factors[key] = sparse_factor(self._pattern.matrix(capacity, gh, slopes))
-            if len(self._factors) > self._kept:
-                self._factors.popitem(last=False)
+        factor = self._factors.get(capacity, gh, lambda: sparse_factor(self._pattern.matrix(capacity, gh, slopes)))
         return factor.solve(right.reshape(-1), trans="T").reshape(right.shape)
 
 
