@@ -47,15 +47,15 @@ def _compartments() -> None:
             profile(held, found[solver])
             spent[solver] = time.process_time() - clock
         apart = np.abs(found["fv"].x - found["compartments"].x) / found["fv"].sd
-        print(f"inference  {name}: compartments within {100 * np.max(np.abs(m['compartments'] - m['fv']) / m['fv'].max()):.2g} % of "
-              f"the peak of finite volumes; {', '.join(free)} at most {apart.max():.2g} SD apart (10 values, 5 % noise); fit and "
-              f"profiles {spent['compartments']:.2f} CPU s, finite volumes {spent['fv']:.1f}")  # fmt: skip
+        off = 100 * np.max(np.abs(m["compartments"] - m["fv"])) / m["fv"].max()
+        print(f"inference  {name}: compartments within {off:.2g} % of the peak of finite volumes;"
+              f" {', '.join(free)} at most {apart.max():.2g} SD apart (10 values, 5 % noise); fit and profiles {spent['compartments']:.2f} CPU s, finite volumes {spent['fv']:.1f}")  # fmt: skip
     target = targets_of_morphine()
     clock = time.process_time()
     study = calibrate(*target, _DRAWS, seed=1)
     cpu = (time.process_time() - clock) / _DRAWS
-    print(f"inference  compartments, {_DRAWS} draws of P, Vmax (8 % noise): bias {study.bias[0]:+.2f}, {study.bias[1]:+.2f} SD; 95 % "
-          f"profile intervals hold {100 * study.coverage()[0]:.1f}, {100 * study.coverage()[1]:.1f} %, "
+    print(f"inference  compartments, {_DRAWS} draws of P, Vmax (8 % noise): bias {study.bias[0]:+.2f}, {study.bias[1]:+.2f} SD; "
+          f"95 % profile intervals hold {100 * study.coverage()[0]:.1f}, {100 * study.coverage()[1]:.1f} %, "
           f"{int((~study.converged).sum())} did not converge, {1e3 * cpu:.0f} ms each")  # fmt: skip
 
 
