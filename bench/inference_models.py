@@ -49,7 +49,8 @@ def _compartments() -> None:
         apart = np.abs(found["fv"].x - found["compartments"].x) / found["fv"].sd
         off = 100 * np.max(np.abs(m["compartments"] - m["fv"])) / m["fv"].max()
         print(f"inference  {name}: compartments within {off:.2g} % of the peak of finite volumes;"
-              f" {', '.join(free)} at most {apart.max():.2g} SD apart (10 values, 5 % noise); fit and profiles {spent['compartments']:.2f} CPU s, finite volumes {spent['fv']:.1f}")  # fmt: skip
+              f" {', '.join(free)} at most {apart.max():.2g} SD apart (10 values, 5 % noise); fit and "
+              f"profiles {spent['compartments']:.2f} CPU s, finite volumes {spent['fv']:.1f}")  # fmt: skip
     target = targets_of_morphine()
     clock = time.process_time()
     study = calibrate(*target, _DRAWS, seed=1)
