@@ -23,7 +23,7 @@ from krogh.runs.infer_fexi_curves import Curve, NextSeries, draw_curves, next_se
 from krogh.runs.infer_notes import notes_of_fit
 from krogh.runs.judged import Judged, Known, draw, settle, target_of
 
-__all__ = ["FexiInference", "infer_fexi", "observe", "residual_sd", "scans_of"]
+__all__ = ["FexiInference", "find_tissue", "infer_fexi", "observe", "residual_sd", "scans_of"]
 
 #: Where the search starts, and what is held without a word: in the unit of :mod:`krogh.runs.fexi_parameters`.
 TYPICAL = {"adc": 1.0, "sigma": 0.2, "axr": 3.0, "fi": 0.04, "di": 10.0, "de": 0.8, "k": 3.0}
@@ -104,7 +104,7 @@ def scans_of(
     return scans
 
 
-def _parameter(name: str, scan: Scan) -> Parameter:
+def find_tissue(name: str, scan: Scan) -> Parameter:
     """Return an unknown with its reach: the bounds of the model; a share is known to be at most 1."""
     fields = scan.model.parameter_names
     p = shown_by_name(name, "--free", fields)
@@ -157,7 +157,7 @@ def infer_fexi(
     first = next(iter(scans.values()))
 
     def build(names: Sequence[str], priors: Known, bounds: Known) -> tuple[tuple[Parameter, ...], Target, np.ndarray]:
-        return target_of(scans, data, [_parameter(n, first) for n in names], priors, bounds)
+        return target_of(scans, data, [find_tissue(n, first) for n in names], priors, bounds)
 
     s = settle(build, free, priors or {}, bounds or {}, unheld=unheld, level=level, seed=seed, tell=lambda share: None)
     s = replace(s, fit=_with_series(s.fit, scans))
@@ -196,7 +196,7 @@ def residual_sd(scans: Mapping[str, Scan], data: Observations, free: Sequence[st
         If fewer than five degrees of freedom are left.
     """
     first = next(iter(scans.values()))
-    _, target, start = target_of(scans, data, [_parameter(n, first) for n in free], {}, bounds)
+    _, target, start = target_of(scans, data, [find_tissue(n, first) for n in free], {}, bounds)
     found = _with_series(fit(target, start), scans)
     if found.dof < _LEAST_DEGREES:
         raise InputError(
