@@ -26,7 +26,7 @@ def register(fexi: typer.Typer) -> None:
 
 
 def infer(
-    signals: Annotated[list[Path], typer.Argument(help="CSV files: signal, and where they apply region, volume, sd.")],
+    signals: Annotated[list[Path], typer.Argument(help="CSV or TSV: signal, and where they apply region, volume, sd.")],
     protocol: Annotated[
         str | None, typer.Option("--protocol", "-p", help="Protocol: a .tsv, .bf/.bval/.tm or .mat file, or a preset.")
     ] = None,

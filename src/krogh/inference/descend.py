@@ -22,6 +22,8 @@ _HOPELESS = 1e10
 _SLACK = 1e-5
 _NOISE = 1e-2
 _PATIENCE = 3
+#: Share of the predicted decrease below which a step is taken for too long.
+_POOR = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def descend(
         better = np.isfinite(trial.value) & (trial.value < at.value[active] + _SLACK)
         gain = np.where(better, at.value[active] - trial.value, 0.0)
         idle[active] = np.where(gain < _NOISE / 10, idle[active] + 1, 0)
-        damping[active] = np.where(better, np.maximum(damping[active] / 8, 1e-9), np.maximum(damping[active] * 8, 1e-6))
+        good = better & ~_overshot(at, active, there, gain)
+        damping[active] = np.where(good, np.maximum(damping[active] / 8, 1e-9), np.maximum(damping[active] * 8, 1e-6))
         _take(at, active[better], trial, better)
     return Descent(at, converged, used)
 
@@ -98,6 +101,14 @@ def _steps(target: Target, at: Point, fixed: np.ndarray, damping: np.ndarray) ->
     move = -np.linalg.solve(base + eye * (damping[:, None] * diagonal)[:, None, :], g[..., None])[..., 0]
     longest = np.abs(move).max(1, keepdims=True)
     return move * np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-300)), decrease
+
+
+def _overshot(at: Point, active: np.ndarray, there: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Return which steps gained far less than predicted: where the information is too flat, full steps swing to and fro."""
+    move = there - at.x[active]
+    bend = 0.5 * np.einsum("cp,cpq,cq->c", move, at.information[active], move)
+    promised = -np.einsum("cp,cp->c", at.gradient[active], move) - bend
+    return np.asarray((promised > _NOISE) & (gain < _POOR * promised))
 
 
 def _take(at: Point, where: np.ndarray, trial: Point, chosen: np.ndarray) -> None:

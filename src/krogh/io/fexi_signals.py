@@ -18,6 +18,7 @@ __all__ = ["FexiSignals", "read_fexi_signals"]
 
 _COLUMNS = ("dataset", "volume", "signal", "sd")
 _OTHER_NAMES = {"region": "dataset", "roi": "dataset", "curve": "dataset", "value": "signal", "mean": "signal", "noise_sd": "sd"}
+_BLANK = (None, "", "n/a")
 _EXAMPLE = "a header such as 'region,volume,signal,sd'"
 
 
@@ -33,7 +34,7 @@ class FexiSignals:
 
 
 def read_fexi_signals(paths: Sequence[Path], volumes: Callable[[str], int]) -> FexiSignals:
-    """Return the rows of one or more CSV files.
+    """Return the rows of one or more CSV or TSV files, such as ``signals.tsv`` of ``krogh fexi fit``.
 
     Columns: ``signal``; where they apply ``dataset`` (or ``region``; else the name of the file), ``volume`` (row of the protocol,
     from 1; else the rows of a curve are its volumes in order) and ``sd`` (noise SD of this signal, in its unit).
@@ -59,7 +60,9 @@ _Row = tuple[str, int, float, float, int]
 
 
 def _read(path: Path, volumes: Callable[[str], int]) -> list[_Row]:
-    reader = csv.reader(io.StringIO(read_text_file(path, what="a CSV of signals"), newline=None))
+    text = read_text_file(path, what="a CSV or TSV of signals")
+    tabs = "\t" in text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter="\t" if tabs else ",")
     try:
         rows = [(reader.line_num, [c.strip() for c in cells]) for cells in reader if any(c.strip() for c in cells)]
     except csv.Error as error:
@@ -85,7 +88,7 @@ def _read(path: Path, volumes: Callable[[str], int]) -> list[_Row]:
         name = held.get("dataset") or path.stem
         counted[name] = counted.get(name, 0) + 1
         volume = _volume(held.get("volume"), counted[name], volumes(name), where)
-        sd = _number(held["sd"], f"{where}, sd") if held.get("sd") else math.nan
+        sd = _number(held["sd"], f"{where}, sd") if held.get("sd") not in _BLANK else math.nan
         found.append((name, volume, _number(held["signal"], f"{where}, signal"), sd, line))
     if "volume" not in header:
         for name, count in counted.items():

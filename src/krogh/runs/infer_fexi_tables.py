@@ -69,13 +69,17 @@ def series_rows(result: FexiInference) -> Rows:
 def permeability_rows(result: FexiInference, blood_fraction: float, radius_m: float) -> Rows:
     """Return k_ie, PS and P of water from the exchange rate and its interval; empty where it is not held or not free.
 
-    Blood fraction and radius are stated, not measured: the interval is that of the exchange rate alone.
+    The pools of 2cm and 2cmr have a blood fraction of their own; else it is stated, as the radius is. The interval is that of the
+    exchange rate alone.
     """
     names = [p.name for p in result.parameters]
     rate = next((n for n in ("AXR", "k") if n in names), None)
     if rate is None or not result.identifiability.held[names.index(rate)]:
         return []
-    i = names.index(rate)
+    i, scan = names.index(rate), next(iter(result.scans.values()))
+    if "f_i" in scan.place:
+        own = float(result.estimate[names.index("f_i")]) if "f_i" in names else float(scan.held[scan.place["f_i"]])
+        blood_fraction = own if "f_i" not in result.unheld else blood_fraction
     ends = np.array([result.estimate[i], result.low[i], result.high[i]])
     found = exchange_maps(ends, blood_fraction=blood_fraction, capillary_radius_m=radius_m)
     lines = (("k_ie", "1/s", found.k_ie_per_s), ("PS", "mL/min/100mL", found.ps_per_s * 6000), ("P", "um/s", found.p_m_s * 1e6))
