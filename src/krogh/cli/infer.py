@@ -64,7 +64,8 @@ def infer(
     """Infer permeability, transport kinetics or binding from measured concentrations, with intervals and what cannot be told.
 
     Several data sets share the parameters: the column 'dataset' names them, and tables [dataset.NAME] of --config give each its
-    own dose or state. A parameter that the data do not hold is refused, with the combination that they do hold.
+    own dose or state. A parameter that the data do not hold is refused, with the combination that they do hold. For signals of
+    FEXI MRI: krogh fexi infer.
     """
     from krogh.cli.infer_settings import read_settings
     from krogh.errors import UsageError

@@ -27,6 +27,7 @@ def draw_fexi_fit(result: FexiInference) -> Figure:
     lines = -(-len(result.curves) // columns)
     keys = [
         Line2D([], [], color=_LINE, label="after the filter"), Patch(color=_BAND, alpha=0.55, label="95 % of curves"),
+        Patch(color=_BAND, alpha=0.22, label="95 % of new series"),
         Line2D([], [], color=_REST, ls=(0, (4, 2)), label="without filter"),
         Patch(color=_REST_BAND, alpha=0.4, label="95 % without filter"),
         Line2D([], [], ls="", marker="o", ms=4.5, color="black", label="measured series, SD"),
@@ -38,8 +39,8 @@ def draw_fexi_fit(result: FexiInference) -> Figure:
     caption = (
         f"Apparent diffusion coefficient ADC' of the detection block over the mixing time, model {result.name}: lower after "
         "the filter, it comes back at the exchange rate. Points: slope of -log S over b of each series. Bands: curves that the "
-        "parameters allow. Lower panels: (measured - fit) / SD of every signal; 95 % should lie between the dotted lines. "
-        f"{misfit}"
+        "parameters allow, and (light) points of new series. Lower panels: (measured - fit) / SD of every signal; 95 % should "
+        f"lie between the dotted lines. {misfit}"
     )
     with house_style():
         title = f"Fit of {result.name} to FEXI signals"
@@ -55,6 +56,7 @@ def draw_fexi_fit(result: FexiInference) -> Figure:
 
 def _curve(axis: Any, c: Curve) -> None:
     t = 1e3 * c.mixing_time_s
+    axis.fill_between(t, c.value_low / _ADC, c.value_high / _ADC, color=_BAND, alpha=0.22, lw=0)
     axis.fill_between(t, c.low / _ADC, c.high / _ADC, color=_BAND, alpha=0.55, lw=0)
     axis.axhspan(c.rest_low / _ADC, c.rest_high / _ADC, color=_REST_BAND, alpha=0.4, lw=0)
     axis.plot(t, c.fit / _ADC, color=_LINE)

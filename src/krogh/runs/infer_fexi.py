@@ -159,10 +159,11 @@ def infer_fexi(
     def build(names: Sequence[str], priors: Known, bounds: Known) -> tuple[tuple[Parameter, ...], Target, np.ndarray]:
         return target_of(scans, data, [find_tissue(n, first) for n in names], priors, bounds)
 
-    s = settle(build, free, priors or {}, bounds or {}, unheld=unheld, level=level, seed=seed, tell=lambda share: None)
+    s = settle(build, free, priors or {}, bounds or {}, unheld=unheld, level=level, seed=seed, tell=lambda share: None,
+               usual="a typical value")  # fmt: skip
     s = replace(s, fit=_with_series(s.fit, scans))
     samples, reason, draws = draw(s, posterior=posterior, seed=seed)
-    curves = tuple(draw_curves(scan, s.parameters, data, s.fit.x, draws) for scan in scans.values())
+    curves = tuple(draw_curves(scan, s.parameters, data, s.fit.x, draws, seed=seed) for scan in scans.values())
     further = tuple(next_series(scans, s.parameters, data, s.fit))
     said = [*notes, *s.said, *([reason] if reason else []), *notes_of_fit(s.fit, s.judged, s.parameters)]
     said += _notes(scans, data, s.fit.predicted)

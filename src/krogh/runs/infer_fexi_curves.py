@@ -15,7 +15,7 @@ from krogh.inference.signals import Scan, Signals
 
 __all__ = ["Curve", "NextSeries", "draw_curves", "next_series", "series_points"]
 
-_POINTS = 61
+_POINTS, _ERRORS = 61, 64
 _FURTHER = 3
 _TIMES, _LONGEST = 24, 1.5
 _FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -31,6 +31,8 @@ class Curve:
         Of the filtered series.
     mixing_time_s, fit, low, high : arrays (T,)
         Fit after the filter, and the ends of 95 % of the curves.
+    value_low, value_high : arrays (T,)
+        95 % of the points of new series like the measured ones.
     rest, rest_low, rest_high : float
         The same without a filter.
     point_time_s, point, point_sd : arrays (K,)
@@ -43,6 +45,8 @@ class Curve:
     fit: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    value_low: np.ndarray
+    value_high: np.ndarray
     rest: float
     rest_low: float
     rest_high: float
@@ -101,8 +105,10 @@ def series_points(scan: Scan, value: np.ndarray, sd: np.ndarray) -> tuple[np.nda
     return time, point, error, filtered.astype(bool)
 
 
-def draw_curves(scan: Scan, parameters: Sequence[Parameter], data: Observations, best: np.ndarray, draws: np.ndarray) -> Curve:
-    """Return ADC' of one curve at the log-parameters `best` (P,), with the band of `draws` (R, P)."""
+def draw_curves(
+    scan: Scan, parameters: Sequence[Parameter], data: Observations, best: np.ndarray, draws: np.ndarray, *, seed: int = 0
+) -> Curve:
+    """Return ADC' of one curve at the log-parameters `best` (P,), with the bands of `draws` (R, P); `seed` of the errors."""
     mine = data.take(np.array([d == scan.name for d in data.dataset]))
     tissue = Signals(scan, parameters, mine).tissue(np.exp(np.concatenate([best[None], draws])))
     filter_b, b, longest, shortest = _ends(scan)
@@ -112,8 +118,11 @@ def draw_curves(scan: Scan, parameters: Sequence[Parameter], data: Observations,
     adc = np.log(signal[:, ::2] / signal[:, 1::2]) / b
     low, high = np.quantile(adc[1:], [0.025, 0.975], axis=0)
     time, point, sd, filtered = series_points(scan, mine.value, mine.sd)
+    error = float(np.mean(sd[filtered])) if filtered.any() else 0.0
+    noise = np.random.default_rng(seed).standard_normal((_ERRORS, *adc[1:, :-1].shape))
+    below, above = np.quantile((adc[1:, :-1] + error * noise).reshape(-1, t.size - 1), [0.025, 0.975], axis=0)
     return Curve(
-        scan.name, filter_b, t[:-1], adc[0, :-1], low[:-1], high[:-1], float(adc[0, -1]), float(low[-1]), float(high[-1]),
+        scan.name, filter_b, t[:-1], adc[0, :-1], low[:-1], high[:-1], below, above, float(adc[0, -1]), float(low[-1]), float(high[-1]),
         time, point, sd, filtered,
     )  # fmt: skip
 

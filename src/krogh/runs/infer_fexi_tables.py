@@ -32,17 +32,19 @@ def signal_rows(result: FexiInference) -> Rows:
 
 
 def curve_rows(result: FexiInference) -> Rows:
-    """Return ADC' over the mixing time: fit and 95 % of the curves, with the filter and (``filter_b`` 0) without [um2/ms]."""
+    """Return ADC' over the mixing time: fit, 95 % of the curves and of new points, with the filter and (``filter_b`` 0) without [um2/ms]."""
     out = []
     for c in result.curves:
-        rest = [(0.0, float(c.mixing_time_s[-1] * 0), c.rest, c.rest_low, c.rest_high)]
-        filtered = [(c.filter_b_s_m2 / _B, *map(float, row))
-                    for row in zip(c.mixing_time_s, c.fit, c.low, c.high, strict=True)]  # fmt: skip
+        f = c.filter_b_s_m2 / _B
+        out.append({"dataset": c.dataset, "filter_b_s_mm2": 0.0, "mixing_time_s": 0.0, "adc_um2_ms": c.rest / _ADC,
+                    "low_um2_ms": c.rest_low / _ADC, "high_um2_ms": c.rest_high / _ADC, "new_value_low_um2_ms": None,
+                    "new_value_high_um2_ms": None})  # fmt: skip
+        columns = (c.mixing_time_s, c.fit / _ADC, c.low / _ADC, c.high / _ADC, c.value_low / _ADC, c.value_high / _ADC)
+        names = ("mixing_time_s", "adc_um2_ms", "low_um2_ms", "high_um2_ms", "new_value_low_um2_ms", "new_value_high_um2_ms")
         out += [
-            {"dataset": c.dataset, "filter_b_s_mm2": f, "mixing_time_s": t, "adc_um2_ms": m / _ADC, "low_um2_ms": low / _ADC,
-             "high_um2_ms": high / _ADC}
-            for f, t, m, low, high in rest + filtered
-        ]  # fmt: skip
+            {"dataset": c.dataset, "filter_b_s_mm2": f, **dict(zip(names, map(float, row), strict=True))}
+            for row in zip(*columns, strict=True)
+        ]
     return out
 
 

@@ -142,8 +142,9 @@ def settle(
     level: float,
     seed: int,
     tell: Tell,
+    usual: str = "the library's value",
 ) -> Settled:
-    """Fit, profile and judge; with ``unheld="fix"`` fix what the data do not hold, one by one, the least known first."""
+    """Fit, profile and judge; with ``unheld="fix"`` fix what the data do not hold at `usual`, one by one, least known first."""
     names, fixed = list(free), list[str]()
     known = [dict(priors), dict(bounds)]
     while True:
@@ -154,7 +155,7 @@ def settle(
         if unheld == "report" or judged.held.all() or len(names) == 1:
             return Settled(parameters, target, found, tuple(lines), judged, tuple(fixed))
         worst = int(np.argmax(np.where(judged.held, -1.0, found.sd)))
-        fixed.append(f"{parameters[worst].name} fixed at the library's value: {judged.verdict[worst]}")
+        fixed.append(f"{parameters[worst].name} fixed at {usual}: {judged.verdict[worst]}")
         lost = names.pop(worst)
         known = [{n: v for n, v in table.items() if n.lower() != lost.lower()} for table in known]
 
