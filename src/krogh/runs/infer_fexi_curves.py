@@ -122,8 +122,8 @@ def draw_curves(
     noise = np.random.default_rng(seed).standard_normal((_ERRORS, *adc[1:, :-1].shape))
     below, above = np.quantile((adc[1:, :-1] + error * noise).reshape(-1, t.size - 1), [0.025, 0.975], axis=0)
     return Curve(
-        scan.name, filter_b, t[:-1], adc[0, :-1], low[:-1], high[:-1], below, above, float(adc[0, -1]), float(low[-1]), float(high[-1]),
-        time, point, sd, filtered,
+        scan.name, filter_b, t[:-1], adc[0, :-1], low[:-1], high[:-1], below, above,
+        float(adc[0, -1]), float(low[-1]), float(high[-1]), time, point, sd, filtered,
     )  # fmt: skip
 
 
