@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from krogh.inference.fit import Fit, covariance
-from krogh.inference.profile import Profile, profile
-from krogh.inference.target import Target
+from krogh.inference.profile import LARGEST_SD_HELD, Profile, profile
+from krogh.inference.target import Target, contrast
 
 __all__ = ["LARGEST_SD_HELD", "Combination", "Identifiability", "identify"]
 
-#: SD of a logarithm beyond which a parameter counts as unknown: its 95 % interval spans a factor of 50.
-LARGEST_SD_HELD = 1.0
 _FOLLOWS = 0.2
 _SIMPLE = np.array([1 / 3, 1 / 2, 1.0, 2.0, 3.0])
 
@@ -110,14 +108,10 @@ def _combinations(target: Target, fit: Fit, profiles: Sequence[Profile], held: n
         weights[first], weights[second] = 1.0, power
         name = _name(target.names[first], target.names[second], power)
         view = target.in_contrast(first, weights, name)
-        x = fit.x.copy()
-        x[first] = weights @ fit.x
-        information = np.linalg.inv(fit.covariance)
-        back = np.eye(target.size)
-        back[first] = -weights
-        back[first, first] = 1.0
-        moved = replace(fit, x=x, covariance=covariance(back.T @ information @ back))
-        (line,) = profile(view, moved, [first])
+        forward, back = contrast(first, weights)
+        x = forward @ fit.x
+        moved = replace(fit, x=x, covariance=covariance(back.T @ np.linalg.inv(fit.covariance) @ back))
+        (line,) = profile(view, moved, [first], chart=profiles[0].chart.seen_by(forward, back))
         if line.closed:
             value, low, high = (float(np.exp(v)) for v in (x[first], line.low, line.high))
             found.append(Combination(name, first, second, power, value, low, high))

@@ -10,7 +10,7 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.inference.observations import Observations
 
-__all__ = ["Point", "Predict", "Slopes", "Target", "flat_prior"]
+__all__ = ["Point", "Predict", "Slopes", "Target", "contrast", "flat_prior"]
 
 #: From parameters (R, P) to predictions (R, N): rows may be solved together.
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -126,14 +126,10 @@ class Target:
 
     def in_contrast(self, pivot: int, weights: np.ndarray, name: str) -> Target:
         """Return the same objective with log-parameter `pivot` replaced by ``sum_k weights_k x_k``; its own weight is not 0."""
-        back = np.eye(self.size)
-        back[pivot] = -weights / weights[pivot]
-        back[pivot, pivot] = 1.0 / weights[pivot]
+        forward, back = contrast(pivot, weights)
         low, high = self.low.copy(), self.high.copy()
         ends = np.stack([weights * self.low, weights * self.high])
         low[pivot], high[pivot] = ends.min(0).sum(), ends.max(0).sum()
-        forward = np.eye(self.size)
-        forward[pivot] = weights
         names = (*self.names[:pivot], name, *self.names[pivot + 1 :])
         # where the parts of the combination are along the line that leaves it alone is nobody's concern
         hard = np.repeat((np.arange(self.size) != pivot)[:, None], 2, axis=1)
@@ -150,6 +146,15 @@ class Target:
             self, names=names, predict=predict, slopes=slopes if self.slopes else None, low=low, high=high,
             center=forward @ self.center, precision=back.T @ self.precision @ back, hard=hard,
         )  # fmt: skip
+
+
+def contrast(pivot: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix (P, P) that replaces coordinate `pivot` by ``sum_k weights_k x_k``, and its inverse."""
+    forward, back = np.eye(weights.size), np.eye(weights.size)
+    forward[pivot] = weights
+    back[pivot] = -weights / weights[pivot]
+    back[pivot, pivot] = 1.0 / weights[pivot]
+    return forward, back
 
 
 def flat_prior(size: int) -> tuple[np.ndarray, np.ndarray]:
