@@ -19,15 +19,17 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from krogh.inference.chart import Chart
-from krogh.inference.descend import descend
+from krogh.inference.descend import REACH_PRECISION, descend
 from krogh.inference.fit import Fit
-from krogh.inference.target import Target
+from krogh.inference.target import Point, Target
 
 __all__ = ["LARGEST_SD_HELD", "Profile", "profile"]
 
 #: SD of a logarithm beyond which a parameter counts as unknown: its 95 % interval spans a factor of 50.
 LARGEST_SD_HELD = 1.0
 _ROUNDS = 24
+#: Longest move of a log-parameter from one look to the next.
+_LONGEST = 5.0
 _CLOSE = 0.02
 _ROOM = 1e-6
 #: A root below this is not told from 0: the slope of the root is that of the objective over it.
@@ -83,6 +85,7 @@ class _Side:
         self.sd = min(max(float(fit.sd[k]), 1e-4), 1.0)
         self.distance, self.root, self.path = [0.0], [0.0], [fit.x]
         self.slope = [1.0 / max(float(fit.sd[k]), 1e-9)]
+        self.along = [np.zeros(fit.x.size)]
         hard = np.zeros((target.size, 2), dtype=bool) if target.hard is None else target.hard
         self.target, self.known = target, bool(hard[k, (sign + 1) // 2])
         self.reach = np.where(hard, [-np.inf, np.inf], np.stack([target.low, target.high], 1))
@@ -98,14 +101,19 @@ class _Side:
             cubic = CubicHermiteSpline(d[i - 1 : i + 1], r[i - 1 : i + 1] - self.q, self.slope[i - 1 : i + 1])
             return float(brentq(cubic, d[i - 1], d[i], xtol=1e-9))
         ahead = 1.05 * (self.q - r[-1]) / max(self.slope[-1], 1e-12)
-        return float(min(d[-1] + min(ahead, self.room()), self.width))
+        return float(min(d[-1] + min(ahead, self.room(), _LONGEST), self.width))
 
     def room(self) -> float:
         """Return how much further the reach of the search, no known limit, lets the parameter and those that follow it go."""
-        along = (self.path[-1] - self.path[-2]) / (self.distance[-1] - self.distance[-2])
+        along = self.along[-1]
         ends = np.where(along > 0, self.reach[:, 1], self.reach[:, 0])
         follows = np.abs(along) > _FOLLOWS
         return float(np.min((ends - self.path[-1])[follows] / along[follows]))
+
+    def stuck(self) -> bool:
+        """Tell whether one that follows, or the parameter itself, is at the reach of the search."""
+        along, left = self.along[-1], np.abs(self.reach - self.path[-1][:, None])
+        return bool(np.any((np.abs(along) > _FOLLOWS) & (np.where(along > 0, left[:, 1], left[:, 0]) < _NEAR)))
 
     @property
     def edge(self) -> float:
@@ -119,13 +127,17 @@ class _Side:
             return self.end
         return self.ask() if max(self.root) >= self.q else np.inf
 
-    def tell(self, distance: float, root: float, x: np.ndarray, gradient: np.ndarray) -> None:
-        """Note a point, and whether the end is found."""
+    def tell(self, root: float, at: Point) -> None:
+        """Note the `root` of the profile at a point, and whether the end is found."""
+        x, gradient, information = at.x[0], at.gradient[0], at.information[0]
+        distance = self.sign * float(x[self.k] - self.path[0][self.k])
         order = int(np.searchsorted(self.distance, distance))
         self.distance.insert(order, distance)
         self.root.insert(order, root)
         self.path.insert(order, x)
-        self.slope.insert(order, max(self.sign * float(gradient[self.k]), 0.0) / max(root, _SMALL))
+        steepness = self.sign * float(gradient @ _along(information, self.k, (x > self.target.low) & (x < self.target.high)))
+        self.slope.insert(order, max(steepness, 0.0) / max(root, _SMALL))
+        self.along.insert(order, self.sign * _along(information, self.k, np.ones(x.size, dtype=bool)))
         if abs(root - self.q) <= _CLOSE:
             near = max(i for i in range(len(self.root)) if i != order and self.distance[i] < distance)
             steep = (root - self.root[near]) / (distance - self.distance[near])
@@ -134,7 +146,7 @@ class _Side:
                 self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
             self.end = self.edge
-        elif max(self.root) < self.q and self.room() < _NEAR:
+        elif max(self.root) < self.q and self.stuck():
             self.end = np.inf  # below the quantile as far as the search reaches
 
 
@@ -181,10 +193,20 @@ def _follow(target: Target, fit: Fit, sides: Sequence[_Side], chart: Chart) -> C
         held = np.array([np.arange(target.size) == s.k for s in open_])
         found = descend(target, _lowest(target, guesses), held=held, tol=_TOL, most=40)
         chart = chart.add(found.at)
-        for i, (side, d) in enumerate(zip(open_, asked, strict=True)):
+        for i, side in enumerate(open_):
             rise = 2 * float(found.at.value[i] - fit.value) - min(found.decrease[i], _TOL)
-            side.tell(d, np.sqrt(max(rise, 0.0)), found.at.x[i], found.at.gradient[i])
+            side.tell(np.sqrt(max(rise, 0.0)), found.at.take([i]))
     return chart
+
+
+def _along(information: np.ndarray, k: int, free: np.ndarray) -> np.ndarray:
+    """Return how all parameters (P,) move when `k` moves by 1 and the others that are `free` follow, not far from where they are."""
+    out = np.zeros(free.size)
+    out[k] = 1.0
+    others = free & (np.arange(free.size) != k)
+    h = information[others][:, others] + REACH_PRECISION * np.eye(int(others.sum()))
+    out[others] = -np.linalg.solve(h, information[others, k])
+    return out
 
 
 def _lowest(target: Target, guesses: Sequence[np.ndarray]) -> np.ndarray:
