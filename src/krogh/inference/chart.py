@@ -14,7 +14,7 @@ __all__ = ["Chart"]
 
 #: Curvature added to every quadratic: a move of a log-parameter by 1 (a factor e) is trusted, one by 5 is charged like a rise.
 _DISTRUST = 0.1
-_MOST = 4
+_MOST = 10
 
 
 @dataclass(frozen=True)

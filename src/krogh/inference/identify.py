@@ -1,9 +1,8 @@
 """Say which parameters the data hold, and which combination of the others they hold instead.
 
 A parameter is held where its profile is closed and its standard deviation, by the data alone, is below :data:`LARGEST_SD_HELD`.
-Along an open profile the other parameters follow, where it is flattest in the ratio that the information tells; two that move
-together with slopes a and b leave ``theta_1^b / theta_2^a`` fixed: far below Km, Vmax and Km move together and Vmax/Km is what the
-data hold.
+Where its profile is flattest, the information tells how the others follow a parameter; two that move together with slopes a and b
+leave ``theta_1^b / theta_2^a`` fixed: far below Km, Vmax and Km move together and Vmax/Km is what the data hold.
 """
 
 from __future__ import annotations

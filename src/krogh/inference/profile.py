@@ -32,6 +32,8 @@ _ROUNDS = 24
 _LONGEST = 5.0
 _CLOSE = 0.02
 _ROOM = 1e-6
+#: A root that jumps across the quantile within this share of an SD has its end there.
+_SAME = 1e-3
 #: A root below this is not told from 0: the slope of the root is that of the objective over it.
 _SMALL = 0.05
 #: A point is good enough when the deviance is said to fall by this at most, and that much is then taken off.
@@ -99,7 +101,8 @@ class _Side:
         if r.max() >= self.q:  # crossed: on the cubic between the neighbours
             i = int(np.argmax(r >= self.q))
             cubic = CubicHermiteSpline(d[i - 1 : i + 1], r[i - 1 : i + 1] - self.q, self.slope[i - 1 : i + 1])
-            return float(brentq(cubic, d[i - 1], d[i], xtol=1e-9))
+            inside = 0.05 * (d[i] - d[i - 1])  # at a kink a cubic would creep
+            return float(np.clip(brentq(cubic, d[i - 1], d[i], xtol=1e-9), d[i - 1] + inside, d[i] - inside))
         ahead = 1.05 * (self.q - r[-1]) / max(self.slope[-1], 1e-12)
         return float(min(d[-1] + min(ahead, self.room(), _LONGEST), self.width))
 
@@ -138,10 +141,12 @@ class _Side:
         steepness = self.sign * float(gradient @ _along(information, self.k, (x > self.target.low) & (x < self.target.high)))
         self.slope.insert(order, max(steepness, 0.0) / max(root, _SMALL))
         self.along.insert(order, self.sign * _along(information, self.k, np.ones(x.size, dtype=bool)))
-        if abs(root - self.q) <= _CLOSE:
-            near = max(i for i in range(len(self.root)) if i != order and self.distance[i] < distance)
+        i = int(np.argmax(np.array(self.root) >= self.q))
+        jumps = i > 0 and self.distance[i] - self.distance[i - 1] < _SAME * self.sd
+        if abs(root - self.q) <= _CLOSE or jumps:
+            near = max(j for j in range(len(self.root)) if j != order and self.distance[j] < distance)
             steep = (root - self.root[near]) / (distance - self.distance[near])
-            self.end = distance + (self.q - root) / steep if steep > 0 else distance
+            self.end = distance + (self.q - root) / steep if steep > 0 and not jumps else distance
             if np.any(self.target.leaning(x, gradient) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
                 self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
@@ -200,7 +205,7 @@ def _follow(target: Target, fit: Fit, sides: Sequence[_Side], chart: Chart) -> C
 
 
 def _along(information: np.ndarray, k: int, free: np.ndarray) -> np.ndarray:
-    """Return how all parameters (P,) move when `k` moves by 1 and the others that are `free` follow, not far from where they are."""
+    """Return how all parameters (P,) move when `k` moves by 1 and the others that are `free` follow, within the reach."""
     out = np.zeros(free.size)
     out[k] = 1.0
     others = free & (np.arange(free.size) != k)
