@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from tests.inference._cases import TIMES, by_volumes, layer_target, saturable_target
@@ -22,19 +23,23 @@ _BELOW = np.array([1e-6, 5e-5, 50.0])
 
 def run() -> None:
     rng = np.random.default_rng(0)
-    sd, refused, named, right = np.zeros(_DRAWS), np.zeros(_DRAWS, dtype=bool), 0, 0
+    sd, refused, named, right, one = np.zeros(_DRAWS), np.zeros(_DRAWS, dtype=bool), 0, 0, 0
     for i in range(_DRAWS):
         target, truth = saturable_target(10 ** rng.uniform(-1.5, 2.5), rng)
         sd[i] = np.sqrt(covariance(target.look(truth[None]).information[0])[1, 1])
         judged = judge(target, truth + rng.normal(0, 0.7, 2))[1]
         refused[i] = not judged.held.all()
         named += len(judged.combinations)
+        one += bool(judged.held.sum() == 1)
         right += sum(c.low <= np.exp(truth[0] - truth[1]) <= c.high for c in judged.combinations)
-    print(f"refusals  Vmax and Km of a saturable decay, 20 values with 5 %, {_DRAWS} draws, Km 0.03 to 300 starting concentrations")
-    for low, high in zip(_EDGES, _EDGES[1:], strict=False):
+    print(f"refusals  Vmax and Km of a saturable decay, 20 values with 5 %, {_DRAWS} draws, Km 0.03 to 300 times the first "
+          "concentration")  # fmt: skip
+    for low, high in pairwise(_EDGES):
         mine = (sd >= low) & (sd < high)
-        print(f"refusals  SD of log Km by the design {low:g} to {high:g}: {mine.sum()} draws, refused {100 * refused[mine].mean():.1f} %")
-    print(f"refusals  {named} of {refused.sum()} refusals name Vmax/Km; its 95 % interval holds the truth in {100 * right / named:.1f} %")
+        share = 100 * refused[mine].mean()
+        print(f"refusals  SD of log Km by the design {low:g} to {high:g}: {mine.sum()} draws, refused {share:.1f} %")
+    print(f"refusals  {named} of {refused.sum()} refusals name Vmax/Km; its 95 % interval holds the truth in "
+          f"{100 * right / named:.1f} %; in {one} the data hold one of the two")  # fmt: skip
     for name, truth in (("held", SATURATED), ("far below Km", _BELOW)):
         seen = [_cost(truth, seed) for seed in range(_TIMED)]
         first, all_, rows, held = (np.mean(x) for x in zip(*seen, strict=True))
