@@ -32,7 +32,7 @@ def signal_rows(result: FexiInference) -> Rows:
 
 
 def curve_rows(result: FexiInference) -> Rows:
-    """Return ADC' over the mixing time [um2/ms]: fit, 95 % of the curves and of new points; ``filter_b`` 0 is without a filter."""
+    """Return ADC' over the mixing time [um2/ms]: fit, 95 % of curves and of new points; ``filter_b`` 0 is without a filter."""
     out = []
     for c in result.curves:
         f = c.filter_b_s_m2 / _B
