@@ -16,8 +16,9 @@ __all__ = ["Fit", "covariance", "fit", "wald"]
 #: A direction in which the data allow more than this SD of the logarithm is taken as unknown [1].
 LARGEST_SD = 1e3
 _SCAN_DECADES = 1.0
-#: Squared distance from a minimum, in SD, at which minima are compared.
-_ROUGH = 1e-2
+#: Squared distances from a minimum, in SD: where minima are compared, and where the best one ends. Steps near it converge
+#: linearly where errors grow with the values, so that the end is set a little below the 1e-4 SD that is promised.
+_ROUGH, _FINE = 1e-2, 1e-9
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def fit(target: Target, start: np.ndarray, *, scan: int = 32, seed: int = 0) -> 
     if len(starts) > 1:  # roughly from all, then from the lowest to the end
         rough = descend(target, starts, tol=_ROUGH).at
         starts = rough.x[[np.argmin(np.where(np.isfinite(rough.value), rough.value, np.inf))]]
-    found = descend(target, starts)
+    found = descend(target, starts, tol=_FINE)
     if not found.converged[0]:
         raise ConvergenceError(
             "fit", got=f"no minimum after {int(found.iterations[0])} evaluations", hint="narrow --bounds, or give a --prior"
