@@ -224,6 +224,11 @@ def test_wrong_requests_of_a_picture_are_one_line(finished, tmp_path, capsys):
         ({"patterns": [{"route": "P-gq"}]}, "P-gp"),
         ({"patterns": [{"route": "P-gp", "radius": "30 um"}]}, "fit"),
         ({"patterns": [{"route": "P-gp", "radius": "-1 um"}]}, "radius"),
+        ({"patterns": [{"route": "P-gp", "shape": "pores", "radius": "30 um"}]}, "fit"),
+        ({"patterns": [{"route": "P-gp", "shape": "values", "values": [[1, 0], [1]]}]}, "rows of equal length"),
+        ({"patterns": [{"route": "P-gp", "shape": "values", "values": [[1, 0, 1, 0]]}]}, "1 x 4 values.*8 x 6"),
+        ({"patterns": [{"route": "P-gp", "shape": "values", "values": [[1.0, float("nan")]]}]}, "got nan"),
+        ({"patterns": [{"route": "P-gp", "shape": "values"}]}, "no values"),
         ({"patterns": [{"route": "P-gp", "center": ["50 um", "2 um"]}]}, "within"),
         ({"patterns": [{"route": "P-gp", "shape": "image"}]}, "no file"),
         ({"patterns": [{"route": "P-gp", "shape": "function"}]}, "function"),
@@ -255,6 +260,9 @@ def test_maps_and_images_are_read_or_refused(tmp_path, capsys, monkeypatch):
         return krogh.simulate("morphine", geometry="block", duration="1 s", block=block(patterns=[pattern])).dataset
 
     assert 0 < float(with_file("image", "grey.png")["density_P-gp"].mean()) < 1
+    pattern = {"route": "P-gp", "shape": "values", "values": [[1, 0, 3]]}
+    drawn = krogh.simulate("morphine", geometry="block", duration="1 s", block=block(patterns=[pattern])).dataset["density_P-gp"]
+    np.testing.assert_array_equal(drawn.values[0], np.tile([1, 1, 0, 0, 3, 3], (8, 1)))
     for shape, file, word in (
         ("image", "odd.png", "7 x 5"),
         ("image", "text.png", "no picture"),
