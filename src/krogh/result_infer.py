@@ -120,7 +120,8 @@ def infer(
     posterior, joint, level, seed
         See :func:`krogh.runs.infer.infer`.
     **settings
-        Any field of :class:`krogh.runs.config.SimulateConfig`: ``species="rat"``, ``dose="4 mg/kg iv"`` ...
+        Any field of :class:`krogh.runs.config.InferConfig`: ``species="rat"``, ``dose="4 mg/kg iv"``,
+        ``solver="compartments"`` ...
 
     Returns
     -------
@@ -136,7 +137,7 @@ def infer(
     """
     from krogh.inference.observations import Observations
     from krogh.io.observations import read_observations
-    from krogh.runs.config import build_config
+    from krogh.runs.config import InferConfig, build_config
     from krogh.runs.infer import build_experiment
     from krogh.runs.infer import infer as run
 
@@ -145,7 +146,8 @@ def infer(
     tables = dict(datasets or {})
 
     def experiment(name: str) -> Any:
-        return build_experiment(name, build_config({**base, **tables.get(name, {})}), own=own, plasma=plasma)
+        config = build_config({**base, **tables.get(name, {})}, kind=InferConfig)
+        return build_experiment(name, config, own=own, plasma=plasma)
 
     if not isinstance(data, Observations):
         paths = [Path(p) for p in ([data] if isinstance(data, str | Path) else data)]

@@ -8,8 +8,8 @@ import pytest
 from tests.inference._cases import observations
 
 from krogh.cli.main import _run
-from krogh.inference.experiment import predictor
 from krogh.inference.parameters import find_parameter
+from krogh.inference.predictors import predictor
 from krogh.io.observations import read_observations
 from krogh.runs.config import build_config
 from krogh.runs.infer import build_experiment

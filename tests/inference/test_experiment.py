@@ -5,8 +5,8 @@ import pytest
 from tests.inference._cases import observations
 
 from krogh.errors import InputError
-from krogh.inference.experiment import predictor
 from krogh.inference.parameters import NAMES, find_parameter
+from krogh.inference.predictors import predictor
 from krogh.runs.config import build_config
 from krogh.runs.infer import build_experiment, build_target
 

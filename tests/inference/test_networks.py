@@ -4,10 +4,10 @@ import numpy as np
 from tests.inference._cases import observations
 from tests.inference.test_experiment import experiment
 
-from krogh.inference.experiment import predictor
 from krogh.inference.networks import networks_of
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import find_parameter
+from krogh.inference.predictors import predictor
 
 T = np.array([600.0, 1800.0, 3600.0])
 

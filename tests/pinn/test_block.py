@@ -11,9 +11,11 @@ from krogh import pinn
 from krogh.barrier.model import Barrier, Bypass, CellCompartment, Layer, Membrane
 from krogh.barrier.reactions import MichaelisMenten
 from krogh.barrier.routes import Carrier, Efflux, Paracellular, Passive
+from krogh.cli.main import _run
 from krogh.errors import InputError
 from krogh.pinn.block.lateral import Lateral, cell_means, even_points, wall_points
 from krogh.pinn.block.newton import settle
+from krogh.pinn.march import Cover
 from krogh.runs.compare import compare_solvers
 from krogh.runs.config import build_config
 from krogh.runs.simulate import plan
@@ -119,6 +121,23 @@ def test_what_it_cannot_do_is_one_line():
         pinn.solve(uneven)
     with pytest.raises(InputError, match="a block"):
         pinn.solve(problem, method="classic")
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare-solvers"])
+def test_what_it_cannot_do_is_refused_before_any_work(tmp_path, capsys, command, monkeypatch):
+    monkeypatch.setattr(Cover, "run", None)  # nothing may be trained
+    toml = tmp_path / "block.toml"
+    toml.write_text(
+        'compounds = ["caffeine"]\ngeometry = "block"\n[block]\ncells_y = 3\ncells_z = 3\n'
+        '[[block.tissue]]\nquantity = "diffusivity"\nfactor = 0.5\nradius = "5 um"\n'
+    )
+    out, more = tmp_path / "o", ["--solver", "pinn"] if command == "simulate" else []
+    assert _run([command, "--config", str(toml), *more, "--out", str(out)]) == 3
+    assert "uneven tissue" in capsys.readouterr().err
+    method = "--pinn-method" if command == "simulate" else "--method"
+    assert _run([command, "caffeine", "--geometry", "cylinder", *more, method, "trained", "--out", str(out)]) == 3
+    assert "the others know the slab only" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_compare_solvers_takes_a_block():

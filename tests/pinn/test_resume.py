@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from bench.pinn_block import patchy
 from bench.pinn_cases import SLABS, case, decaying, slab
 
 from krogh import pinn
 from krogh.cli.main import _run
 from krogh.errors import InputError
 from krogh.io.tensor_file import TensorFolder, read_tensors, write_tensors
+from krogh.pinn.block import solve as block
 from krogh.pinn.march import Cover
 from krogh.pinn.methods import classic
 from krogh.transport.cylinder import Capillary
@@ -91,6 +94,28 @@ def test_the_windows_of_a_cylinder_are_taken_up_too(tmp_path):
     assert np.array_equal(resumed.sample(np.array([0.5, 1.9])), whole.sample(np.array([0.5, 1.9])))
 
 
+def test_the_windows_of_a_block_are_taken_up_with_their_cosines(tmp_path, monkeypatch):
+    monkeypatch.setattr(block, "_FEWEST", 2)
+    problem = replace(patchy(4, factor=20.0), cells=24, t_end_s=20.0)
+    settings = {"tol": 1e-2, "strict": False}
+    whole = pinn.solve(problem, **settings)
+    assert len(whole.windows) >= 2
+    assert whole.windows[0].window.lateral.count > 2 * 2  # more were added on the way: a state must say how many
+    dying = Dying(tmp_path, "case")
+    dying.left = 1
+    with pytest.raises(Killed):
+        pinn.solve(problem, keep=dying, **settings)
+    resumed = pinn.solve(problem, keep=TensorFolder(tmp_path, "case"), **settings)
+    t = np.array([0.5, 4.0, 19.0])
+    assert np.array_equal(resumed.whole(t), whole.whole(t))
+    assert np.array_equal(resumed.march.ledger, whole.march.ledger)
+    assert [w.certificate for w in resumed.windows] == [w.certificate for w in whole.windows]
+    # another map is another run, however little it differs
+    other = replace(patchy(4, factor=20.0 + 1e-12), cells=24, t_end_s=20.0)
+    with pytest.raises(InputError, match="another run"):
+        pinn.solve(other, keep=TensorFolder(tmp_path, "case"), **settings)
+
+
 def test_a_state_of_another_run_or_a_damaged_one_is_one_line(tmp_path):
     kept = TensorFolder(tmp_path, "case")
     pinn.solve(case("A", t_end_s=5.0, cells=30), tol=1e-2, keep=kept)
@@ -113,11 +138,18 @@ def test_what_is_stored_is_read_back(tmp_path):
     assert np.array_equal(tensors["w"], np.arange(6.0).reshape(2, 3))
 
 
-def test_simulate_goes_on_after_kill_9_and_gives_the_same_answer(tmp_path, capsys):
+_BLOCK = [
+    *_RUN[:-2], "--geometry", "block", "--set", "block.cells=30", "--set", "block.cells_y=3", "--set", "block.cells_z=3",
+    "--no-pictures", "--quiet",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("run", [_RUN, _BLOCK], ids=["slab", "block"])
+def test_simulate_goes_on_after_kill_9_and_gives_the_same_answer(tmp_path, capsys, run):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert _run([*_RUN, "--out", str(whole)]) == 0
+    assert _run([*run, "--out", str(whole)]) == 0
     started = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from krogh.cli.main import main; sys.exit(main())", *_RUN, "--out", str(cut)],
+        [sys.executable, "-c", "import sys; from krogh.cli.main import main; sys.exit(main())", *run, "--out", str(cut)],
         stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ,
     )  # fmt: skip
     stored = cut / "training" / "chunks"
@@ -126,15 +158,15 @@ def test_simulate_goes_on_after_kill_9_and_gives_the_same_answer(tmp_path, capsy
     started.send_signal(signal.SIGKILL)
     started.wait()
     if not (cut / "run.json").exists():  # it may have been faster than the signal
-        assert _run([*_RUN, "--out", str(cut)]) != 0
+        assert _run([*run, "--out", str(cut)]) != 0
         assert "--resume goes on with it" in capsys.readouterr().err
-        assert _run([*_RUN, "--out", str(cut), "--resume"]) == 0
+        assert _run([*run, "--out", str(cut), "--resume"]) == 0
     assert (cut / "timecourse.csv").read_bytes() == (whole / "timecourse.csv").read_bytes()
     assert not (cut / "training").exists()
     assert "config" in json.loads((cut / "run.json").read_text())
 
 
-@pytest.mark.parametrize("more", [[], ["--solver", "pinn", "--geometry", "block"]])
+@pytest.mark.parametrize("more", [[], ["--solver", "pinn", "--geometry", "network"]])
 def test_resume_where_nothing_is_stored_is_one_line(tmp_path, capsys, more):
     assert _run(["simulate", "caffeine", *more, "--out", str(tmp_path / "o"), "--resume", "--quiet"]) == 2
     assert capsys.readouterr().err.startswith("error: --resume")

@@ -47,6 +47,7 @@ def compare(
     from krogh.cli.simulate import read_base
     from krogh.io.folder import check_output
     from krogh.io.map_file import read_maps
+    from krogh.pinn.support import check_supported
     from krogh.runs.config import build_config
     from krogh.runs.simulate import plan
 
@@ -57,12 +58,14 @@ def compare(
     }  # fmt: skip
     settings = build_config(usual | read_base(config), set_ or (), given)
     cases = plan(settings, maps=read_maps(settings.block, config.parent if config else None))
+    methods = method or ["lsq"]
+    for case in cases:
+        for name in methods:
+            check_supported(case.problem, name)
     if out is not None:
         check_output(out, overwrite=overwrite)
     with options.progress([c.labels[0] for c in cases], quiet=quiet or json_) as note:
-        found = [
-            _compare(c, m, tol, seed, Told(note, c.labels[0], quiet=quiet or json_)) for c in cases for m in method or ["lsq"]
-        ]
+        found = [_compare(c, m, tol, seed, Told(note, c.labels[0], quiet=quiet or json_)) for c in cases for m in methods]
     files = _save(out, found, overwrite=overwrite) if out is not None else []
     if json_:
         rows = [_row(c) for c in found]

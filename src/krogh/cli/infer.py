@@ -43,7 +43,7 @@ def infer(
         str, typer.Option(help="What the data do not hold: refuse it, or fix it at the library's value.")
     ] = "refuse",
     level: Annotated[float, typer.Option(help="Of the intervals.", min=0.5, max=0.999)] = 0.95,
-    solver: Annotated[str | None, typer.Option(help="fv (finite volumes) or pinn (networks).  [default: fv]")] = None,
+    solver: Annotated[str | None, typer.Option(help="fv (volumes), pinn (networks) or compartments.  [default: fv]")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 40]")] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
     tol: Annotated[float | None, typer.Option(help="Certificate of the networks (pinn).  [default: 1e-4]")] = None,

@@ -102,7 +102,7 @@ def read_settings(
     from krogh.io.compound_file import read_compound_file
     from krogh.io.observations import read_observations
     from krogh.io.text_file import read_plasma_curve, read_toml
-    from krogh.runs.config import build_config
+    from krogh.runs.config import InferConfig, build_config
     from krogh.runs.infer import build_experiment
 
     base = dict(read_toml(config)) if config else {}
@@ -112,7 +112,7 @@ def read_settings(
     own = {c.name.lower(): c for c in (read_compound_file(p) for p in compound_files)}
     curve = read_plasma_curve(plasma) if plasma else None
     start = {**_DEFAULTS, **base}
-    common = build_config(start, set_, given)
+    common = build_config(start, set_, given, kind=InferConfig)
     mass = build_experiment("", common, own=own, plasma=curve).subject.compound.molar_mass_kg_mol
     relative = parse_quantity(cv, "fraction", where="--cv") if cv else None
     if relative is not None and not 0 < relative <= 10:
@@ -124,9 +124,9 @@ def read_settings(
         raise InputError(f"dataset.{lost[0]}", got="no row of the data", expected="one of " + ", ".join(names))
     experiments, settings = {}, {}
     for name in names:
-        one = build_config(
-            {**start, **tables.get(name, {})}, set_, {k: v for k, v in given.items() if k not in tables.get(name, {})}
-        )
+        own_table = tables.get(name, {})
+        rest = {k: v for k, v in given.items() if k not in own_table}
+        one = build_config({**start, **own_table}, set_, rest, kind=InferConfig)
         settings[name] = one.model_dump()
         experiments[name] = build_experiment(name, one, own=own, plasma=curve if "dose" not in tables.get(name, {}) else None)
     files = [*paths, *(p for p in (config, plasma) if p), *compound_files]

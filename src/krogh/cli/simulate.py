@@ -104,12 +104,14 @@ def simulate(
     apart = training.folder_of(settings, resume=resume)
     if not dry_run:
         check_output(out, overwrite=overwrite, apart=apart)
-    from krogh.runs.simulate import check_place, plan
+    from krogh.runs.simulate import check_place, check_solver, plan
 
     check_place(place, settings)
     maps = read_maps(settings.block, config.parent if config else None)
     vessels = find_network(settings.network, config.parent if config else None)
     cases = plan(settings, own=own, plasma=curve, maps=maps, vessels=vessels)
+    for case in cases:
+        check_solver(case, settings)
     if dry_run:
         _show_plan(cases, settings, as_json=json_)
         return

@@ -105,11 +105,11 @@ def folder_of(settings: SimulateConfig, *, resume: bool = False) -> str | None:
     UsageError
         If there is nothing that could be resumed.
     """
-    if settings.solver == "pinn" and settings.geometry != "block":
+    if settings.solver == "pinn" and settings.geometry != "network":
         return _FOLDER
     if resume:
         got = f"--geometry {settings.geometry} --solver {settings.solver}"
-        raise UsageError("--resume", got=got, expected="--solver pinn, a slab or a cylinder", hint="run it again")
+        raise UsageError("--resume", got=got, expected="--solver pinn, a slab, a cylinder or a block", hint="run it again")
     return None
 
 

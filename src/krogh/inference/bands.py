@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from krogh.inference.experiment import Experiment, predictor
+from krogh.inference.experiment import Experiment
 from krogh.inference.fit import Fit
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
+from krogh.inference.predictors import predictor
 from krogh.inference.target import Target
 
 __all__ = ["Band", "draw_bands", "normal_draws", "series_at"]

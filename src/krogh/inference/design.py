@@ -8,15 +8,16 @@ estimate is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from krogh.inference.bands import series_at
-from krogh.inference.experiment import Experiment, predictor
+from krogh.inference.experiment import Experiment
 from krogh.inference.fit import Fit
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
+from krogh.inference.predictors import predictor
 from krogh.inference.target import Target
 
 __all__ = ["Suggestion", "next_times"]
@@ -49,12 +50,11 @@ def next_times(
     ends = {d: max(t for e, t in zip(data.dataset, data.t_s, strict=True) if e == d) for d, _ in keys}
     grids = [series_at(data, d, m, ends[d] * np.linspace(0.0, 1.25, _CANDIDATES + 1)[1:]) for d, m in keys]
     joined = Observations.join(grids)
-    x = fit.x
-    shifts = np.concatenate([np.zeros((1, x.size)), target.step * np.eye(x.size), -target.step * np.eye(x.size)])
-    found = predictor(experiments, parameters, joined)(np.exp(x + shifts))
-    slopes = (found[1 : x.size + 1] - found[x.size + 1 :]).T / (2 * target.step)
-    as_seen = joined.with_values(np.where(found[0] < joined.lloq, np.nan, found[0]))
-    weight = as_seen.loss(found[0]).curvature
+    predict = predictor(experiments, parameters, joined)
+    there = replace(target, predict=predict, slopes=predict.slopes if predict.exact else None, data=joined)
+    (m,), (slopes,) = there.sensitivities(np.exp(fit.x)[None])
+    as_seen = joined.with_values(np.where(m < joined.lloq, np.nan, m))
+    weight = as_seen.loss(m).curvature
     information = np.linalg.inv(fit.covariance)
     out = []
     for _ in range(count):

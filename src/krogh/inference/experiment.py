@@ -19,7 +19,7 @@ from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject
 from krogh.transport.problem import Problem, Solution, solve
 
-__all__ = ["MATRICES", "Experiment", "Job", "Reader", "jobs_of", "predictor", "with_values", "without_products"]
+__all__ = ["MATRICES", "Experiment", "Job", "Reader", "Solved", "jobs_of", "with_values", "without_products"]
 
 #: From a solution, times (T,) and the B subjects that were solved together to values (T, B).
 Reader = Callable[[Solution, np.ndarray, Sequence[Subject]], np.ndarray]
@@ -93,8 +93,8 @@ class Experiment:
         A dose, or a measured plasma curve.
     cells, rtol : int, float
         Cells across the layers, tolerance of the steps.
-    solver : {"fv", "pinn"}
-        Finite volumes, all rows in one batch; or networks, one row after the other.
+    solver : {"fv", "pinn", "compartments"}
+        Finite volumes, all rows in one batch; networks, one row after the other; or well-stirred compartments in closed form.
     readers : mapping
         Further things to observe.
     """
@@ -104,7 +104,7 @@ class Experiment:
     dose: Dose | tuple[np.ndarray, np.ndarray]
     cells: int = 40
     rtol: float = 1e-4
-    solver: Literal["fv", "pinn"] = "fv"
+    solver: Literal["fv", "pinn", "compartments"] = "fv"
     tol: float = 1e-4
     seed: int = 0
     readers: Mapping[str, Reader] = field(default_factory=dict)
@@ -211,30 +211,28 @@ def jobs_of(experiments: Mapping[str, Experiment], data: Observations) -> list[J
     return jobs
 
 
-def predictor(
-    experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], data: Observations
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from parameters (R, P) to the predictions (R, N) of `data`.
+class Solved:
+    """Predict the rows of one data set by solving it: by finite volumes all rows in one batch, by networks one by one."""
 
-    Raises
-    ------
-    InputError
-        See :func:`jobs_of`.
-    """
-    jobs = jobs_of(experiments, data)
+    exact = False
 
-    def predict(theta: np.ndarray) -> np.ndarray:
-        out = np.full((len(theta), len(data.t_s)), np.nan)
-        for job in jobs:
-            subjects = [with_values(job.experiment.subject, parameters, row) for row in theta]
-            first = 0
-            for solution in job.experiment.solve(subjects, job.end_s, job.times_s):
-                count = solution.problem.barrier.batch
-                out[first : first + count, job.rows] = job.read(solution, subjects[first : first + count]).T
-                first += count
+    def __init__(self, setup: Experiment, parameters: Sequence[Parameter], data: Observations) -> None:
+        self.parameters, self.count = parameters, len(data.t_s)
+        (self.job,) = jobs_of({data.dataset[0]: setup}, data)
+
+    def __call__(self, theta: np.ndarray) -> np.ndarray:
+        """Return predictions (R, N) at parameters (R, P)."""
+        out, first = np.full((len(theta), self.count), np.nan), 0
+        subjects = [with_values(self.job.experiment.subject, self.parameters, row) for row in theta]
+        for solution in self.job.experiment.solve(subjects, self.job.end_s, self.job.times_s):
+            count = solution.problem.barrier.batch
+            out[first : first + count, self.job.rows] = self.job.read(solution, subjects[first : first + count]).T
+            first += count
         return out
 
-    return predict
+    def slopes(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Refuse: sensitivities of a batch are differences, see :meth:`krogh.inference.target.Target.differences`."""
+        raise NotImplementedError
 
 
 def with_values(subject: Subject, parameters: Sequence[Parameter], row: np.ndarray) -> Subject:

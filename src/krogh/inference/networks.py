@@ -182,7 +182,7 @@ def _differences(part: Rerun, theta: np.ndarray, step: float = 1e-2) -> tuple[np
 
 
 def networks_of(experiments: Mapping[str, Experiment], parameters: Sequence[Parameter], data: Observations) -> Networks:
-    """Return the networks that predict `data`; arguments as of :func:`krogh.inference.experiment.predictor`."""
+    """Return the networks that predict `data`; arguments as of :func:`krogh.inference.predictors.predictor`."""
     jobs = jobs_of(experiments, data)
     return Networks([(_rerun(job, parameters), job.rows) for job in jobs], len(data.t_s))
 

@@ -102,7 +102,7 @@ class Target:
         rows : int array (C,), optional
             Rows of the data that the points belong to, where the data hold several.
         """
-        m, slopes = (self.slopes or self.differences)(np.exp(x))
+        m, slopes = self.sensitivities(np.exp(x))
         data = self.data if rows is None else self.data.with_values(self.data.value[rows])
         loss = data.loss(m)
         off = x - self.center
@@ -111,6 +111,10 @@ class Target:
             x, loss.value.sum(-1) + 0.5 * (pull * off).sum(-1), np.einsum("cn,cnp->cp", loss.slope, slopes) + pull,
             np.einsum("cnp,cn,cnq->cpq", slopes, loss.curvature, slopes) + self.precision, m, slopes,
         )  # fmt: skip
+
+    def sensitivities(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return predictions (C, N) and slopes (C, N, P) at parameters (C, P): exact where the model has them."""
+        return (self.slopes or self.differences)(theta)
 
     def differences(self, theta: np.ndarray, step: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return predictions (C, N) and slopes (C, N, P) at parameters (C, P), by central differences in one batch."""

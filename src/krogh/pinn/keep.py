@@ -6,6 +6,7 @@ Everything random comes from the seed and the number of the window: what is resu
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -49,7 +50,8 @@ def _filled(nested: Any, arrays: list[np.ndarray]) -> Any:
 
 def fingerprint(*parts: Any) -> str:
     """Return a hash of everything that decides what a run ends with: a state is taken up by the same run only."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # every number of every array, to its last digit
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def another_run() -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +171,7 @@ class Cover:
         if self.plan.keep is not None:
             last = self.done[-1]
             record = record_of(last.window, last.certificate)
-            record |= {"ratio": ratio, "next": size.features, "run": self.run_of}
+            record |= {"ratio": ratio, "next": size.features, "run": self.run_of} | self._shape()
             self.plan.keep.save(f"window-{len(self.done) - 1:04d}", record, tensors_of(last.window))
 
     def _taken(self, begin: float, a: float) -> tuple[float, float, Size] | None:
@@ -184,12 +184,20 @@ class Cover:
             raise another_run()
         try:
             clock = self._clock(begin, a, float(record["b_s"]))
+            self._reshape(record)
             window = self._window(clock, Size(int(record["features"])), np.array(tensors["level"]))
             restore(window, record, tensors)
             self._accept(Trained(window, float(record["certificate"])), begin)
             return clock.b_s, float(record["ratio"]), Size(int(record["next"]))
         except (KeyError, TypeError, ValueError):
             raise another_run() from None
+
+    def _shape(self) -> dict[str, Any]:
+        """Return what a geometry needs beside the size to draw a window anew, as plain values."""
+        return {}
+
+    def _reshape(self, record: Mapping[str, Any]) -> None:
+        """Take up what `_shape` gave."""
 
     def _clock(self, begin: float, a: float, b: float) -> Clock:
         return Clock(begin, a, b, tuple(begin - e for e in self.events if e < begin))

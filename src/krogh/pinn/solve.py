@@ -18,6 +18,7 @@ from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
 from krogh.pinn.stage import Stage
+from krogh.pinn.support import check_supported
 from krogh.pinn.threads import one_thread
 from krogh.pinn.triangle import triangle_on
 from krogh.transport.block.problem import BlockProblem
@@ -93,23 +94,19 @@ def solve(
     Raises
     ------
     InputError
-        For a batch, or a setting out of range.
+        For a batch, a setting out of range, or what networks are not made for (see :func:`krogh.pinn.support.check_supported`).
     UsageError
         For a device or precision that is not there.
     ConvergenceError
         If the certificate stays above `tol` (with `strict`); the message has its number.
     """
-    if method not in METHODS:
-        raise InputError("method of the networks", got=method, expected=", ".join(METHODS))
+    check_supported(problem, method)
     if not (math.isfinite(tol) and 1e-9 <= tol <= 0.1):
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):
         raise InputError("duration", got=f"{problem.t_end_s} s", expected="a finite time > 0 s")
     triangle = triangle_on(device, precision)
-    vessel, is_block = problem.capillary, isinstance(problem, BlockProblem)
-    if method != "lsq" and (vessel is not None or is_block):
-        got = f"{method}, a {'block' if is_block else 'cylinder'}"
-        raise InputError("method of the networks", got=got, expected="lsq", hint="the others know the slab only")
+    vessel = problem.capillary
     slab = slab_of(problem.whole if isinstance(problem, BlockProblem) else problem.barrier, vessel.radius_m if vessel else None)
     source = problem.blood
     if source.free(0.0).shape != (1, slab.species):

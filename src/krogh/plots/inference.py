@@ -68,8 +68,8 @@ def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no
     sd = data.spread(result.fit.predicted)
     top.errorbar(data.t_s[seen] / clock.si, data.value[seen] / unit.si, sd[seen] / unit.si, fmt="o", ms=4, color="black",
                  ecolor=GREY, elinewidth=0.8, clip_on=False)  # fmt: skip
-    # the last value lies on the frame: do not cut its mark
-    top.plot(data.t_s[below] / clock.si, data.lloq[below] / unit.si, "v", ms=5, color=_BELOW, clip_on=False)
+    if below.any():  # the last value lies on the frame: do not cut its mark; an uncut line of no point would spoil the layout
+        top.plot(data.t_s[below] / clock.si, data.lloq[below] / unit.si, "v", ms=5, color=_BELOW, clip_on=False)
     top.set_ylim(bottom=0)
     top.set_ylabel(f"{'area' if area else 'concentration'} [{unit.name}{' s' if area else ''}]")
     top.set_title(f"{band.dataset}\n{band.matrix}", fontsize=8.5)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from krogh import pinn
-from krogh.errors import InputError
 from krogh.pinn.stage import Stage
+from krogh.pinn.support import check_supported
 from krogh.runs.simulate import Case
 from krogh.transport.block.problem import BlockProblem, solve_block
 from krogh.transport.problem import Problem, Solution, solve
@@ -100,10 +100,10 @@ def compare_solvers(
         If the geometry is none of these, or a tolerance is out of range.
     """
     problem = case.problem
+    check_supported(problem, method)
     if isinstance(problem, BlockProblem):
         return _compare_blocks(case.labels, problem, method, tol, rtol, seed, progress, tell)
-    if not isinstance(problem, Problem):
-        raise InputError("geometry", got="network", expected="slab, cylinder or block")
+    assert isinstance(problem, Problem)
     clock = time.process_time()
     networks = pinn.solve(problem, method=method, tol=tol, seed=seed, strict=False, progress=progress, tell=tell)
     middle = time.process_time()

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from krogh.errors import InputError, UsageError, nearest
 
-__all__ = ["BlockConfig", "NetworkConfig", "PatternConfig", "SimulateConfig", "TissueConfig", "build_config"]
+__all__ = ["BlockConfig", "InferConfig", "NetworkConfig", "PatternConfig", "SimulateConfig", "TissueConfig", "build_config"]
 
 
 class PatternConfig(BaseModel):
@@ -113,6 +113,12 @@ class SimulateConfig(BaseModel):
     seed: int = 0
 
 
+class InferConfig(SimulateConfig):
+    """Hold the settings behind ``krogh infer``: those of a simulation, and one more solver."""
+
+    solver: Literal["fv", "pinn", "compartments"] = "fv"  # type: ignore[assignment]
+
+
 def _assign(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for key in path[:-1]:
         table = table.setdefault(key, {})
@@ -164,9 +170,15 @@ def _apply_set(table: dict[str, Any], settings: Sequence[str], compounds: Sequen
 
 
 def build_config(
-    base: Mapping[str, Any], settings: Sequence[str] = (), options: Mapping[str, Any] | None = None
+    base: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    *,
+    kind: type[SimulateConfig] = SimulateConfig,
 ) -> SimulateConfig:
     """Return the checked settings: `base` (a TOML file), then ``--set``, then `options` that are not None.
+
+    `kind` is what they are settings of.
 
     Raises
     ------
@@ -183,7 +195,7 @@ def build_config(
     _apply_set(table, settings, names)
     table.update(given)
     try:
-        return SimulateConfig(**table)
+        return kind(**table)
     except ValidationError as error:
         raise _first(error) from None
 

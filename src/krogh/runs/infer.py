@@ -12,7 +12,7 @@ from krogh.compounds import Compound
 from krogh.errors import InputError, KroghError
 from krogh.inference.bands import Band, draw_bands, normal_draws
 from krogh.inference.design import Suggestion, next_times
-from krogh.inference.experiment import Experiment, Reader, predictor, without_products
+from krogh.inference.experiment import Experiment, Reader, without_products
 from krogh.inference.fit import Fit, fit
 from krogh.inference.identify import Identifiability, identify
 from krogh.inference.joint import Joint
@@ -20,6 +20,7 @@ from krogh.inference.networks import networks_of
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter, Subject, find_parameter
 from krogh.inference.posterior import Posterior, sample
+from krogh.inference.predictors import predictor
 from krogh.inference.profile import Profile, profile
 from krogh.inference.target import Target
 from krogh.runs.config import SimulateConfig
@@ -172,9 +173,10 @@ def build_target(
     center = np.log([p.prior[0] if p.prior else p.nominal for p in parameters])
     precision = np.diag([p.prior[1] ** -2 if p.prior else 0.0 for p in parameters])
     low, high = (np.log([getattr(p, k) for p in parameters]) for k in ("low", "high"))
-    step = 1e-3 if all(e.solver == "fv" for e in experiments.values()) else 1e-2
-    target = Target(tuple(names), predictor(experiments, parameters, data), data, low, high, center, precision, step,
-                    np.array([p.hard for p in parameters]))  # fmt: skip
+    step = 1e-2 if any(e.solver == "pinn" for e in experiments.values()) else 1e-3
+    predict = predictor(experiments, parameters, data)
+    target = Target(tuple(names), predict, data, low, high, center, precision, step, np.array([p.hard for p in parameters]),
+                    predict.slopes if predict.exact else None)  # fmt: skip
     return tuple(parameters), target, np.clip(center, low, high)
 
 
@@ -219,11 +221,12 @@ def infer(
     """
     tell = progress or (lambda share: None)
     names, fixed = list(free), []
-    given, experiments = experiments, {k: replace(e, solver="fv") for k, e in experiments.items()}
+    given, experiments = experiments, {k: _steady(e) for k, e in experiments.items()}
     known = {"priors": dict(priors or {}), "bounds": dict(bounds or {})}
     while True:
         parameters, target, start = build_target(experiments, data, names, **known)
         if joint is not None:
+            _check_joint_solver(experiments)
             check_joint_of(experiments, parameters, target)
         found, lines = _fit_and_profile(target, start, level, seed, tell)
         judged = identify(target, found, lines)
@@ -248,8 +251,18 @@ def infer(
     subject = next(iter(experiments.values())).subject
     return Inference(
         subject.compound.name, parameters, data, experiments, target, found, tuple(lines), judged, samples, draws, bands, further,
-        level, (*fixed, *([reason] if reason else []), *notes_of(found, judged, parameters, experiments)), usual,
+        level, (*fixed, *([reason] if reason else []), *notes_of(found, judged, parameters, experiments, data)), usual,
     )  # fmt: skip
+
+
+def _steady(e: Experiment) -> Experiment:
+    """Return what intervals and bands are computed by: finite volumes in place of networks."""
+    return replace(e, solver="fv") if e.solver == "pinn" else e
+
+
+def _check_joint_solver(experiments: Mapping[str, Experiment]) -> None:
+    if any(e.solver == "compartments" for e in experiments.values()):
+        raise InputError("--joint", got="solver compartments, which has no equations to penalise", expected="--solver fv or pinn")
 
 
 def _fit_and_profile(

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from krogh.inference.compartments import Chain
 from krogh.inference.experiment import Experiment
 from krogh.inference.fit import Fit
 from krogh.inference.identify import Identifiability
+from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
+from krogh.inference.predictors import predictor
 
 __all__ = ["notes_of"]
 
+#: A law this far below its straight line is worth a word; beyond the second, another solver.
+_BENT, _TOO_BENT = 0.01, 0.1
+
 
 def notes_of(
-    found: Fit, judged: Identifiability, parameters: Sequence[Parameter], experiments: Mapping[str, Experiment]
+    found: Fit,
+    judged: Identifiability,
+    parameters: Sequence[Parameter],
+    experiments: Mapping[str, Experiment],
+    data: Observations,
 ) -> list[str]:
     """Return what a reader of the result should know before using it."""
-    notes = []
+    notes = _of_compartments(found, parameters, experiments, data)
     if found.p_value < 0.01:
         notes.append(
             f"the data scatter more around the model than their errors say (chi2 {found.chi2:.0f} for {found.dof} degrees of "
@@ -37,3 +49,17 @@ def notes_of(
     ):
         notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
     return notes
+
+
+def _of_compartments(
+    found: Fit, parameters: Sequence[Parameter], experiments: Mapping[str, Experiment], data: Observations
+) -> list[str]:
+    """Return how far compartments, whose laws are straight lines, may be trusted."""
+    bent, law = 0.0, ""
+    for part, _ in predictor(experiments, parameters, data).parts:
+        if isinstance(part, Chain):
+            bent, law = max((bent, law), part.saturation(np.exp(found.x)))
+    if bent < _BENT:
+        return []
+    advice = ": use --solver fv" if bent > _TOO_BENT else ""
+    return [f"compartments take every law as a straight line; {law} saturates by up to {100 * bent:.0f} % along the fit{advice}"]

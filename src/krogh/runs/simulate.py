@@ -31,7 +31,7 @@ from krogh.transport.network.vessels import Vessels
 from krogh.transport.problem import Problem, solve
 from krogh.units import parse_quantity
 
-__all__ = ["Case", "GroupResult", "capillary_of", "check_place", "plan", "run_case"]
+__all__ = ["Case", "GroupResult", "capillary_of", "check_place", "check_solver", "plan", "run_case"]
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,20 @@ def check_place(place: Place | None, config: SimulateConfig) -> None:
     raise UsageError("--device", got=got, expected=expected, hint="the others run on the processor: use --device cpu")
 
 
+def check_solver(case: Case, config: SimulateConfig) -> None:
+    """Refuse what the networks are not made for, before any work.
+
+    Raises
+    ------
+    InputError
+        See :func:`krogh.pinn.support.check_supported`.
+    """
+    if config.solver == "pinn":
+        from krogh.pinn.support import check_supported
+
+        check_supported(case.problem, config.pinn_method)
+
+
 def run_case(
     case: Case,
     config: SimulateConfig,
@@ -219,11 +233,11 @@ def run_case(
         See :func:`krogh.transport.problem.solve` and :func:`krogh.pinn.solve`.
     """
     check_place(place, config)
+    check_solver(case, config)
     if config.solver == "pinn":
         from krogh import pinn
 
-        if isinstance(case.problem, NetworkProblem):
-            raise InputError("solver pinn", got="geometry network", expected="slab, cylinder or block", hint="use --solver fv")
+        assert not isinstance(case.problem, NetworkProblem)
         networks = pinn.solve(
             case.problem, method=config.pinn_method, tol=config.tol, seed=config.seed, progress=progress, tell=tell, keep=keep,
             device=place.device if place else "cpu", precision="mixed" if place and place.precision == "float32" else "float64",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from krogh.errors import InputError
+from krogh.pinn.basis import Clock
 from krogh.pinn.block.check import block_certificate
 from krogh.pinn.block.lateral import Lateral
 from krogh.pinn.block.walls import Evaluation, Walls, varies
 from krogh.pinn.block.window import BlockWindow, StartModes
 from krogh.pinn.draw import Size
+from krogh.pinn.keep import fingerprint
 from krogh.pinn.march import Cover, Plan, Trained
 from krogh.pinn.methods.lsq import levels_of
 from krogh.pinn.methods.task import Task
@@ -27,20 +30,12 @@ _TAIL = 0.25
 
 
 def run(task: Task, problem: BlockProblem) -> list[Trained]:
-    """Return the windows of a run; a pilot run in the mean mode alone finds how large the concentrations are.
-
-    Raises
-    ------
-    InputError
-        If the tissue differs from cell to cell.
-    """
-    if problem.tissue is not None:
-        raise InputError("solver pinn", got="uneven tissue", expected="layers that are the same all over", hint="use --solver fv")
+    """Return the windows of a run; a pilot run in the mean mode alone finds how large the concentrations are."""
     walls = Walls(problem.whole, lumen=problem.lumen is not None)
     mean = Lateral(problem.y, problem.z, 1, 1)
     pilot = BlockCover(task, Plan(math.inf, _PILOT, task.seed), problem, walls, mean).run()
     first = [_FEWEST if own else 1 for own in varies(walls, mean)]
-    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), tell=task.tell)
+    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell)
     return BlockCover(task, plan, problem, walls, Lateral(problem.y, problem.z, *first)).run()
 
 
@@ -53,6 +48,7 @@ class BlockCover(Cover):
         self.permeability = low_permeability(walls, lateral)
         turnover = problem.lumen.turnover_per_s if problem.lumen is not None else 0.0
         self.supply = np.broadcast_to(np.asarray(turnover, dtype=float), (1, task.slab.species))[0] * task.slab.sheets[0].capacity
+        self.run_of = fingerprint(self.run_of, problem.whole, problem.y, problem.z, problem.lumen)
 
     def _first(self, duration: float) -> float:
         fastest = duration
@@ -81,6 +77,23 @@ class BlockCover(Cover):
 
         return start
 
+    def _accept(self, got: Trained, begin: float) -> None:
+        got.window.release()
+        super()._accept(got, begin)
+
+    def _shape(self) -> dict[str, Any]:
+        return {"cosines": [self.lateral.along_y, self.lateral.along_z]}
+
+    def _reshape(self, record: Mapping[str, Any]) -> None:
+        along_y, along_z = (int(n) for n in record["cosines"])
+        self.lateral = replace(self.lateral, along_y=along_y, along_z=along_z)
+
+    def _window(self, clock: Clock, size: Size, level: np.ndarray) -> BlockWindow:
+        blood, seed = self.blood_from(clock.start_s, clock.start_s + clock.b_s), (self.plan.seed, len(self.done))
+        return BlockWindow(
+            self.slab, self.walls, self.lateral, clock, size, level, self.permeability, self.supply, seed, blood, self._begin()
+        )
+
     def _train(self, begin: float, a: float, b: float, size: Size) -> Trained:
         clock = self._clock(begin, a, b)
         if self.plan.levels is not None:
@@ -88,17 +101,14 @@ class BlockCover(Cover):
         else:
             level = self.top if self.done else np.full_like(self.top, max(self.blood_top.max(), 1e-300))
         while True:
-            window = BlockWindow(
-                self.slab, self.walls, self.lateral, clock, size, level, self.permeability, self.supply,
-                (self.plan.seed, len(self.done)), self.blood_from(begin, begin + b), self._begin(),
-            ).solve()  # fmt: skip
+            window = self._window(clock, size, level).solve()
             if self.plan.levels is None:
-                return Trained(self._settled(window).release(), math.nan)
+                return Trained(self._settled(window), math.nan)
             if not window.converged:
-                return Trained(window.release(), math.inf)
+                return Trained(window, math.inf)
             found = block_certificate(window)
             if found.total <= self.plan.target or not self._widen(found.tails):
-                return Trained(window.release(), found.total)
+                return Trained(window, found.total)
 
     def _widen(self, tails: tuple[float, float]) -> bool:
         """Take more cosines in the directions whose tail is too large; tell whether any were added."""

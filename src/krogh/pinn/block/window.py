@@ -117,6 +117,17 @@ class BlockWindow:
             out[..., g.members] = values
         return out
 
+    @property
+    def coefficients(self) -> list[list[list[np.ndarray]]]:
+        """Return the output weights, (column, mode) by species, group and layer."""
+        return [[g.coefficients for g in of] for of in self.groups]
+
+    @coefficients.setter
+    def coefficients(self, found: list[list[list[np.ndarray]]]) -> None:
+        for of, theirs in zip(self.groups, found, strict=True):
+            for g, own in zip(of, theirs, strict=True):
+                g.coefficients = own
+
     def take(self, groups: list[list[Group]]) -> BlockWindow:
         """Use the coefficients of another window with the same features."""
         for mine, theirs in zip(self.groups, groups, strict=True):
@@ -124,13 +135,13 @@ class BlockWindow:
                 a.coefficients = b.coefficients
         return self
 
-    def release(self) -> BlockWindow:
+    def release(self) -> None:
         """Keep what evaluates the networks, and drop what trained them."""
         for of in self.groups:
             for g in of:
                 g.release()
-        del self.inside, self.begin
-        return self
+        for name in ("inside", "begin"):
+            self.__dict__.pop(name, None)
 
     def ports_at(self, t: np.ndarray) -> np.ndarray:
         """Return u at the ports in modes at the times `t` since the event, (port, S, time, mode)."""
