@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from tests.inference._cases import observations
+from tests.inference.test_fexi_infer import study
 
 from krogh.inference.calibrate import calibrate
 from krogh.inference.fit import fit
@@ -22,10 +23,14 @@ _CASES = {
     "levodopa, human, 100 mg oral": ("levodopa", "human", "100 mg oral", ["Vmax"]),
     "mannitol, rat, 1 uM constant": ("mannitol", "rat", "1 uM constant", ["P"]),
 }
+#: Model, protocol, SNR, noise.
+_CURVES = (("axr", "human-bbb", 600, "gaussian"), ("axr", "human-bbb", 300, "gaussian"), ("axr", "cell-type", 40, "rician"),
+           ("2cm", "human-bbb", 1500, "gaussian"))  # fmt: skip
 
 
 def run() -> None:
     _compartments()
+    _signals()
 
 
 def _compartments() -> None:
@@ -67,6 +72,19 @@ def targets_of_morphine():
     data = observations(_TIMES, np.ones(_TIMES.size), cv=0.08, matrix="interstitium")
     _, target, start = build_target({"study": e}, data, ["P", "Vmax"])
     return target, start
+
+
+def _signals() -> None:
+    """Print how often intervals from FEXI signals hold, and how wide they are beside the Cramer-Rao bound."""
+    for name, plan, snr, likelihood in _CURVES:
+        clock = time.process_time()
+        found = study(name, plan, snr, likelihood, _DRAWS)
+        cpu = (time.process_time() - clock) / _DRAWS
+        held, normal = 100 * found.coverage(), 100 * found.coverage(wald=True)
+        bias = ", ".join(f"{b:+.2f}" for b in found.bias)
+        print(f"inference  {name}, {plan}, SNR {snr}, {likelihood}: 95 % profile intervals of {', '.join(found.names)} hold "
+              f"{', '.join(f'{h:.1f}' for h in held)} %, normal ones {', '.join(f'{h:.1f}' for h in normal)} %; bias of the "
+              f"logarithms {bias} SD; {_DRAWS} draws, {1e3 * cpu:.0f} ms each")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ _FILES = {
     "z [nm],": "profile.csv",
     "name,smiles,": "molecules.csv",
     "matrix,time [min],value [nM],": "morphine.csv",
+    "region,volume,signal": "region.csv",
     "# run.toml": "run.toml",
     "# hole.toml": "hole.toml",
     "# device.toml": "device.toml",

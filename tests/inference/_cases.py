@@ -2,6 +2,7 @@
 
 import numpy as np
 from bench.pinn_cases import decaying
+from scipy.special import wrightomega
 
 from krogh.barrier.model import Barrier, Layer, Membrane
 from krogh.barrier.routes import Efflux, Passive
@@ -30,6 +31,25 @@ def decay(t):
 def decay_target(data, *, center=(0.0, 0.0), reach=7.0):
     center = np.array(center)
     return Target(("a", "k"), decay(data.t_s), data, center - reach, center + reach, *flat_prior(2))
+
+
+#: Times of `saturable`, in units of starting concentration over starting rate.
+EARLY = np.linspace(0.05, 1.2, 20)
+
+
+def saturable(theta):
+    """Return c(EARLY) of dc/dt = -Vmax c/(Km + c), c(0) = 1, exactly: c = Km W(exp((1 - Vmax t)/Km)/Km)."""
+    vmax, km = theta[:, :1], theta[:, 1:]
+    return km * wrightomega((1 - vmax * EARLY) / km - np.log(km)).real
+
+
+def saturable_target(km, rng, *, cv=0.05):
+    """Return the target of Vmax and Km of simulated data, Vmax such that the first rate is 0.8, and the truth."""
+    truth = np.array([0.8 * (1 + km), km])
+    data = observations(EARLY, EARLY, cv=cv)
+    data = data.with_values(data.draw(saturable(truth[None])[0], rng))
+    center = np.log(truth)
+    return Target(("Vmax", "Km"), saturable, data, center - 7, center + 7, *flat_prior(2)), center
 
 
 def _problem(p, vmax, km, cells):

@@ -1,4 +1,4 @@
-"""Give FEXI MRI its commands: protocol, simulate, fit, cohort, train, crlb, design, benchmark and calibrate."""
+"""Give FEXI MRI its commands: protocol, simulate, fit, infer, cohort, train, crlb, design, benchmark and calibrate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from krogh.cli import (
     fexi_calibrate,
     fexi_cohort,
     fexi_fit,
+    fexi_infer,
     fexi_precision,
     fexi_simulate,
     fexi_train,
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     protocol.command("show")(show)
     protocol.command("check")(check)
     fexi.add_typer(protocol, name="protocol")
-    for module in (fexi_simulate, fexi_fit, fexi_cohort, fexi_train, fexi_precision, fexi_benchmark, fexi_calibrate):
+    for module in (fexi_simulate, fexi_fit, fexi_infer, fexi_cohort, fexi_train, fexi_precision, fexi_benchmark, fexi_calibrate):
         module.register(fexi)
     app.add_typer(fexi, name="fexi")
 

@@ -19,8 +19,8 @@ Fix = Annotated[list[str] | None, typer.Option("--fix", help="Hold a parameter o
 Relax = Annotated[list[str] | None, typer.Option("--relax", help="Relaxation time of 2cmr, e.g. t1_e='0.83 s'.")]
 
 
-def tissue_model(name: str, bound: list[str], fix: list[str], relax: list[str]) -> SignalModel:
-    """Return the model that the options describe.
+def tissue_model(name: str, bound: list[str], fix: list[str], relax: list[str], *, whole: bool = False) -> SignalModel:
+    """Return the model that the options describe; with `whole`, all parameters of 2cm and 2cmr are its own, D_i as well.
 
     Raises
     ------
@@ -46,6 +46,8 @@ def tissue_model(name: str, bound: list[str], fix: list[str], relax: list[str]) 
         if key not in ("t1_i", "t1_e", "t2_i", "t2_e"):
             raise UsageError("--relax", got=repr(text), expected="t1_i, t1_e, t2_i or t2_e, e.g. t1_e='0.83 s'")
         inputs[f"{key}_s"] = parse_quantity(value, "time", where=f"--relax {key}")
+    if whole and name in ("2cm", "2cmr"):
+        inputs["fixed"] = {}
     return get_model(name, **inputs)
 
 

@@ -103,7 +103,9 @@ def infer(
     if joint is not None and result.joint is None:  # asked for and not there: said even where all else is quiet
         sys.stderr.write(f"warning: {next(n for n in result.notes if n.startswith('no joint fit'))}\n")
     if result.unheld:
-        _refuse(result)
+        from krogh.cli.infer_report import refuse
+
+        refuse(result)
 
 
 def _save(out: Path, result: Inference, record: dict[str, Any], *, overwrite: bool, pictures: bool) -> list[str]:
@@ -127,17 +129,18 @@ def _save(out: Path, result: Inference, record: dict[str, Any], *, overwrite: bo
 
 
 def _report(result: Inference, out: Path, files: list[str], seconds: float, *, as_json: bool, quiet: bool) -> None:
+    from krogh.cli.infer_report import interval_text, plain, shown_number
     from krogh.cli.tables import print_columns
     from krogh.io.inference_files import inference_record
     from krogh.runs.infer_tables import combination_rows, combination_text, estimate_rows
 
     if as_json:
-        typer.echo(json.dumps(_plain({"out": str(out), "files": files, **inference_record(result)}), indent=2, allow_nan=False))
+        typer.echo(json.dumps(plain({"out": str(out), "files": files, **inference_record(result)}), indent=2, allow_nan=False))
         return
     if not quiet:
         rows = [
-            [r["parameter"], _shown(r["estimate"]), f"{_shown(r['low'], 'below')} to {_shown(r['high'], 'above')}", r["unit"],
-             _shown(r["library"]), r["verdict"]]
+            [r["parameter"], shown_number(r["estimate"]), interval_text(r), r["unit"],
+             shown_number(r["library"]), r["verdict"]]
             for r in estimate_rows(result)
         ]  # fmt: skip
         print_columns({k.replace("95", f"{100 * result.level:g}"): v for k, v in _COLUMNS.items()}, rows)
@@ -161,34 +164,3 @@ def _report(result: Inference, out: Path, files: list[str], seconds: float, *, a
     typer.echo(f"{out}/: " + ", ".join(files))
     if not quiet:
         typer.echo(f"{seconds:.1f} s. Profile-likelihood intervals. Research software: not for diagnosis or dosing.")
-
-
-def _shown(value: float | None, blank: str = "-") -> str:
-    return {"below": "no lower end", "above": "no upper end"}.get(blank, blank) if value is None else f"{value:.3g}"
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with NaN as null, which JSON has not."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and value != value else value
-
-
-def _refuse(result: Inference) -> None:
-    """Raise: the question has no answer in these data.
-
-    Raises
-    ------
-    ConvergenceError
-        Names the parameters and what the data hold instead.
-    """
-    from krogh.errors import ConvergenceError
-    from krogh.runs.infer_tables import combination_rows, combination_text
-
-    held = "; ".join(combination_text(r) for r in combination_rows(result))
-    raise ConvergenceError(
-        ", ".join(result.unheld), got=f"data that hold only {held}" if held else "data that do not bound them",
-        hint="leave one of them out of --free, give it a --prior, or use --unheld fix; everything that was found is in --out",
-    )  # fmt: skip

@@ -12,9 +12,11 @@ import numpy as np
 
 from krogh.inference.target import Point, Target
 
-__all__ = ["Descent", "descend"]
+__all__ = ["REACH_PRECISION", "Descent", "descend"]
 
 _RIDGE = 1e-6
+#: Added to the information where a decrease is predicted: nothing lies further than some seven log-units, the reach of a search.
+REACH_PRECISION = 1 / 7**2
 _LONGEST = 1.5
 _HOPELESS = 1e10
 #: Adaptive time steps change between evaluations and with them the objective, by about this much; a step that costs less is
@@ -22,13 +24,16 @@ _HOPELESS = 1e10
 _SLACK = 1e-5
 _NOISE = 1e-2
 _PATIENCE = 3
+#: Share of the predicted decrease below which a step is taken for too long.
+_POOR = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Hold the best points, whether each converged, and how many evaluations each took."""
+    """Hold the best points, by how much twice the objective can still fall there, whether each converged, evaluations of each."""
 
     at: Point
+    decrease: np.ndarray
     converged: np.ndarray
     iterations: np.ndarray
 
@@ -80,9 +85,10 @@ def descend(
         better = np.isfinite(trial.value) & (trial.value < at.value[active] + _SLACK)
         gain = np.where(better, at.value[active] - trial.value, 0.0)
         idle[active] = np.where(gain < _NOISE / 10, idle[active] + 1, 0)
-        damping[active] = np.where(better, np.maximum(damping[active] / 8, 1e-9), np.maximum(damping[active] * 8, 1e-6))
+        good = better & ~_overshot(at, active, there, gain)
+        damping[active] = np.where(good, np.maximum(damping[active] / 8, 1e-9), np.maximum(damping[active] * 8, 1e-6))
         _take(at, active[better], trial, better)
-    return Descent(at, converged, used)
+    return Descent(at, decrease, converged, used)
 
 
 def _steps(target: Target, at: Point, fixed: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,10 +100,18 @@ def _steps(target: Target, at: Point, fixed: np.ndarray, damping: np.ndarray) ->
     diagonal = np.einsum("cpp->cp", h)
     eye = np.eye(target.size)
     base = h + eye * (_RIDGE + ~free)[:, None, :]
-    decrease = np.einsum("cp,cp->c", g, np.linalg.solve(base, g[..., None])[..., 0])
+    decrease = np.einsum("cp,cp->c", g, np.linalg.solve(base + REACH_PRECISION * eye, g[..., None])[..., 0])
     move = -np.linalg.solve(base + eye * (damping[:, None] * diagonal)[:, None, :], g[..., None])[..., 0]
     longest = np.abs(move).max(1, keepdims=True)
     return move * np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-300)), decrease
+
+
+def _overshot(at: Point, active: np.ndarray, there: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Return which steps gained far less than predicted: where the information is too flat, full steps swing to and fro."""
+    move = there - at.x[active]
+    bend = 0.5 * np.einsum("cp,cpq,cq->c", move, at.information[active], move)
+    promised = -np.einsum("cp,cp->c", at.gradient[active], move) - bend
+    return np.asarray((promised > _NOISE) & (gain < _POOR * promised))
 
 
 def _take(at: Point, where: np.ndarray, trial: Point, chosen: np.ndarray) -> None:

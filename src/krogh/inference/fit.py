@@ -16,6 +16,8 @@ __all__ = ["Fit", "covariance", "fit", "wald"]
 #: A direction in which the data allow more than this SD of the logarithm is taken as unknown [1].
 LARGEST_SD = 1e3
 _SCAN_DECADES = 1.0
+#: Squared distance from a minimum, in SD, at which minima are compared.
+_ROUGH = 1e-2
 
 
 @dataclass(frozen=True)
@@ -95,22 +97,22 @@ def fit(target: Target, start: np.ndarray, *, scan: int = 32, seed: int = 0) -> 
         If no start converges.
     """
     starts = np.clip(np.asarray(start, dtype=float), target.low, target.high)[None]
-    if scan:
-        box = qmc.Sobol(target.size, seed=seed).random(scan) - 0.5
-        cloud = np.clip(starts + 2 * _SCAN_DECADES * np.log(10) * box, target.low, target.high)
-        height = target.value(cloud)
-        height = np.where(np.isfinite(height), height, np.inf)
-        starts = np.concatenate([starts, cloud[np.argsort(height)[:3]]])
-    if not np.all(np.isfinite(target.value(starts[:1]))):
+    box = qmc.Sobol(target.size, seed=seed).random(scan) - 0.5 if scan else np.zeros((0, target.size))
+    cloud = np.clip(starts + 2 * _SCAN_DECADES * np.log(10) * box, target.low, target.high)
+    height = target.value(np.concatenate([starts, cloud]))
+    if not np.isfinite(height[0]):
         raise InputError("model", got="no finite prediction at the start", hint="check the data and the starting values")
+    height = np.where(np.isfinite(height), height, np.inf)[1:]
+    starts = np.concatenate([starts, cloud[np.argsort(height)[:3]]])
+    if len(starts) > 1:  # roughly from all, then from the lowest to the end
+        rough = descend(target, starts, tol=_ROUGH).at
+        starts = rough.x[[np.argmin(np.where(np.isfinite(rough.value), rough.value, np.inf))]]
     found = descend(target, starts)
-    order = np.argsort(np.where(np.isfinite(found.at.value), found.at.value, np.inf))
-    best = int(order[0])
-    if not found.converged[best]:
+    if not found.converged[0]:
         raise ConvergenceError(
-            "fit", got=f"no minimum after {int(found.iterations[best])} evaluations", hint="narrow --bounds, or give a --prior"
+            "fit", got=f"no minimum after {int(found.iterations[0])} evaluations", hint="narrow --bounds, or give a --prior"
         )
-    return describe(target, found, best)
+    return describe(target, found, 0)
 
 
 def describe(target: Target, found: Descent, index: int) -> Fit:

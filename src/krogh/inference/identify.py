@@ -1,8 +1,8 @@
 """Say which parameters the data hold, and which combination of the others they hold instead.
 
 A parameter is held where its profile is closed and its standard deviation, by the data alone, is below :data:`LARGEST_SD_HELD`.
-Along an open profile the other parameters follow; two that move together with slopes a and b leave ``theta_1^b / theta_2^a``
-fixed: far below Km, Vmax and Km move together and Vmax/Km is what the data hold.
+Where its profile is flattest, the information tells how the others follow a parameter; two that move together with slopes a and b
+leave ``theta_1^b / theta_2^a`` fixed: far below Km, Vmax and Km move together and Vmax/Km is what the data hold.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from krogh.inference.chart import Chart
 from krogh.inference.fit import Fit, covariance
-from krogh.inference.profile import Profile, profile
-from krogh.inference.target import Target
+from krogh.inference.profile import LARGEST_SD_HELD, Profile, profile
+from krogh.inference.target import Target, contrast
 
 __all__ = ["LARGEST_SD_HELD", "Combination", "Identifiability", "identify"]
 
-#: SD of a logarithm beyond which a parameter counts as unknown: its 95 % interval spans a factor of 50.
-LARGEST_SD_HELD = 1.0
 _FOLLOWS = 0.2
+#: Rise of the objective, half of that of the deviance, within which a point is allowed.
+_ALLOWED = 2.0
 _SIMPLE = np.array([1 / 3, 1 / 2, 1.0, 2.0, 3.0])
 
 
@@ -99,10 +100,11 @@ def _verdict(p: Profile, held: bool, by_prior: bool, sd: float) -> str:
 
 def _combinations(target: Target, fit: Fit, profiles: Sequence[Profile], held: np.ndarray) -> list[Combination]:
     """Return the combinations of two parameters that are not held, each with its own profile."""
-    found = []
-    for i, j in itertools.combinations(np.flatnonzero(~held).tolist(), 2):
-        along = _direction(profiles[i])
-        if abs(along[i]) < _FOLLOWS or abs(along[j]) < _FOLLOWS * abs(along[i]):
+    found, chart = [], profiles[0].chart
+    ways = {k: _direction(target, fit, chart, k) for k in np.flatnonzero(~held).tolist()}
+    for i, j in itertools.combinations(ways, 2):
+        along = max(ways[i], ways[j], key=lambda way: way.spread).move
+        if min(abs(along[i]), abs(along[j])) < _FOLLOWS:
             continue
         first, second = (i, j) if target.names[i] >= target.names[j] else (j, i)  # Vmax/Km, not Km/Vmax
         power = _simple(-along[first] / along[second])
@@ -110,25 +112,30 @@ def _combinations(target: Target, fit: Fit, profiles: Sequence[Profile], held: n
         weights[first], weights[second] = 1.0, power
         name = _name(target.names[first], target.names[second], power)
         view = target.in_contrast(first, weights, name)
-        x = fit.x.copy()
-        x[first] = weights @ fit.x
-        information = np.linalg.inv(fit.covariance)
-        back = np.eye(target.size)
-        back[first] = -weights
-        back[first, first] = 1.0
-        moved = replace(fit, x=x, covariance=covariance(back.T @ information @ back))
-        (line,) = profile(view, moved, [first])
+        forward, back = contrast(first, weights)
+        x = forward @ fit.x
+        moved = replace(fit, x=x, covariance=covariance(back.T @ np.linalg.inv(fit.covariance) @ back))
+        (line,) = profile(view, moved, [first], chart=chart.seen_by(forward, back))
         if line.closed:
             value, low, high = (float(np.exp(v)) for v in (x[first], line.low, line.high))
             found.append(Combination(name, first, second, power, value, low, high))
     return found
 
 
-def _direction(p: Profile) -> np.ndarray:
-    """Return how all parameters move at the far end of the open side of a profile, the longest move being 1."""
-    ends = (p.path[-1] - p.path[-2], p.path[1] - p.path[0])
-    move = ends[0] if not np.isfinite(p.high) or np.isfinite(p.low) else ends[1]
-    return move / max(float(np.abs(move).max()), 1e-300)
+@dataclass(frozen=True)
+class _Way:
+    """Hold how all parameters (P,) move when one moves by 1, and how far it can, as an SD."""
+
+    move: np.ndarray
+    spread: float
+
+
+def _direction(target: Target, fit: Fit, chart: Chart, k: int) -> _Way:
+    """Return the way of `k` at that of the points which the data allow where its profile is the flattest."""
+    allowed = np.flatnonzero(chart.value <= fit.value + _ALLOWED)
+    spreads = [covariance(chart.information[i] - target.precision) for i in allowed]
+    flattest = max(spreads, key=lambda c: float(c[k, k]))
+    return _Way(flattest[:, k] / flattest[k, k], float(np.sqrt(flattest[k, k])))
 
 
 def _simple(power: float) -> float:

@@ -96,7 +96,7 @@ class Observations:
         keep = np.flatnonzero(chosen)
         dataset, matrix = (tuple(x[i] for i in keep) for x in (self.dataset, self.matrix))
         numbers = (x[..., keep] for x in (self.t_s, self.value, self.sd, self.cv, self.lloq, self.line))
-        return Observations(dataset, matrix, *numbers)
+        return type(self)(dataset, matrix, *numbers)
 
     @classmethod
     def join(cls, parts: Sequence[Observations]) -> Observations:

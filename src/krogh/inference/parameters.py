@@ -23,6 +23,8 @@ __all__ = ["NAMES", "Parameter", "Subject", "find_parameter"]
 
 #: Half-width of the default bounds: the library's value times or over this.
 _REACH = 1e3
+#: Vmax and Km may be lower: a Km far above the concentrations must be able to fall below them, where the carrier is saturated.
+_REACH_DOWN = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +231,4 @@ def _of_transporter(owner: str, key: str, subject: Subject) -> Parameter:
         )  # fmt: skip
 
     shown = label if len(usable) == 1 else f"{which}.{label}"
-    return Parameter(shown, dimension, unit, held.value, held.value / _REACH, held.value * _REACH, put)
+    return Parameter(shown, dimension, unit, held.value, held.value / _REACH_DOWN, held.value * _REACH, put)

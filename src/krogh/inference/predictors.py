@@ -23,6 +23,7 @@ PREDICTORS: dict[str, tuple[str, str]] = {
     "fv": ("krogh.inference.experiment", "Solved"),
     "pinn": ("krogh.inference.experiment", "Solved"),
     "compartments": ("krogh.inference.compartments", "Chain"),
+    "fexi": ("krogh.inference.signals", "Signals"),
 }
 
 

@@ -3,6 +3,9 @@
 The signed root ``r(psi) = sign(psi - best) sqrt(2 (l(psi) - l(best)))`` is nearly straight and nearly standard normal, so the
 ends of the 95 % interval are where it reaches -+1.96 (Raue 2009 doi:10.1093/bioinformatics/btp358). An end that reaches the
 reach of the search first, its own or that of another parameter, is open: the data do not stop the parameter on that side.
+
+Parameters that the information at the fit already calls unknown go first: their profiles run along the valley in which the
+objective hardly rises. All others, and combinations, then start from points of that valley.
 """
 
 from __future__ import annotations
@@ -11,17 +14,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+from scipy.optimize import brentq
 from scipy.stats import norm
 
-from krogh.inference.descend import descend
+from krogh.inference.chart import Chart
+from krogh.inference.descend import REACH_PRECISION, descend
 from krogh.inference.fit import Fit
-from krogh.inference.target import Target
+from krogh.inference.target import Point, Target
 
-__all__ = ["Profile", "profile"]
+__all__ = ["LARGEST_SD_HELD", "Profile", "profile"]
 
+#: SD of a logarithm beyond which a parameter counts as unknown: its 95 % interval spans a factor of 50.
+LARGEST_SD_HELD = 1.0
 _ROUNDS = 24
+#: Longest move of a log-parameter from one look to the next.
+_LONGEST = 5.0
 _CLOSE = 0.02
 _ROOM = 1e-6
+#: A root that jumps across the quantile within this share of an SD has its end there.
+_SAME = 1e-3
+#: A root below this is not told from 0: the slope of the root is that of the objective over it.
+_SMALL = 0.05
+#: A point is good enough when the deviance is said to fall by this at most, and that much is then taken off.
+_TOL = 1e-2
+#: Log-parameters that follow by less than this share of the move do not end it; a room shorter than the other is none.
+_FOLLOWS, _NEAR = 0.2, 0.1
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,8 @@ class Profile:
         All parameters along the profile.
     low, high : float
         Ends of the interval; -inf or inf where open.
+    chart : Chart
+        All points that were looked at, by which other profiles can start.
     better : array (P,) or None
         A point of a smaller objective than the fit, where one was found: the fit was no global minimum.
     """
@@ -48,6 +68,7 @@ class Profile:
     path: np.ndarray
     low: float
     high: float
+    chart: Chart
     better: np.ndarray | None = None
 
     @property
@@ -65,24 +86,37 @@ class _Side:
         self.width = abs(self.bound - fit.x[k])
         self.sd = min(max(float(fit.sd[k]), 1e-4), 1.0)
         self.distance, self.root, self.path = [0.0], [0.0], [fit.x]
-        self.target, self.known = target, bool(target.hard is not None and target.hard[k, (sign + 1) // 2])
+        self.slope = [1.0 / max(float(fit.sd[k]), 1e-9)]
+        self.along = [np.zeros(fit.x.size)]
+        hard = np.zeros((target.size, 2), dtype=bool) if target.hard is None else target.hard
+        self.target, self.known = target, bool(hard[k, (sign + 1) // 2])
+        self.reach = np.where(hard, [-np.inf, np.inf], np.stack([target.low, target.high], 1))
         self.end: float | None = self.edge if self.width < _ROOM else None
-        slope = fit.covariance[:, k] / fit.covariance[k, k]
-        self.tangent = slope if fit.sd[k] < 10 else np.eye(fit.x.size)[k]
 
     def ask(self) -> float:
         """Return the next distance to look at."""
         d, r = np.array(self.distance), np.array(self.root)
         if d.size == 1:
             return min(self.q * self.sd, self.width)
-        if r.max() >= self.q:  # crossed: straight in the root between the neighbours
+        if r.max() >= self.q:  # crossed: on the cubic between the neighbours
             i = int(np.argmax(r >= self.q))
-            if r[i] > 2 * self.q:  # too steep to be straight
-                return float(0.5 * (d[i - 1] + d[i]))
-            return float(d[i - 1] + (self.q - r[i - 1]) / (r[i] - r[i - 1]) * (d[i] - d[i - 1]))
-        rise = (r[-1] - r[-2]) / (d[-1] - d[-2])
-        ahead = 1.1 * (self.q - r[-1]) / rise if rise > 0 else np.inf
-        return float(min(d[-1] + min(ahead, max(2 * d[-1], 0.3 * self.sd)), self.width))
+            cubic = CubicHermiteSpline(d[i - 1 : i + 1], r[i - 1 : i + 1] - self.q, self.slope[i - 1 : i + 1])
+            inside = 0.05 * (d[i] - d[i - 1])  # at a kink a cubic would creep
+            return float(np.clip(brentq(cubic, d[i - 1], d[i], xtol=1e-9), d[i - 1] + inside, d[i] - inside))
+        ahead = 1.05 * (self.q - r[-1]) / max(self.slope[-1], 1e-12)
+        return float(min(d[-1] + min(ahead, self.room(), _LONGEST), self.width))
+
+    def room(self) -> float:
+        """Return how much further the reach of the search, no known limit, lets the parameter and those that follow it go."""
+        along = self.along[-1]
+        ends = np.where(along > 0, self.reach[:, 1], self.reach[:, 0])
+        follows = np.abs(along) > _FOLLOWS
+        return float(np.min((ends - self.path[-1])[follows] / along[follows]))
+
+    def stuck(self) -> bool:
+        """Tell whether one that follows, or the parameter itself, is at the reach of the search."""
+        along, left = self.along[-1], np.abs(self.reach - self.path[-1][:, None])
+        return bool(np.any((np.abs(along) > _FOLLOWS) & (np.where(along > 0, left[:, 1], left[:, 0]) < _NEAR)))
 
     @property
     def edge(self) -> float:
@@ -96,23 +130,34 @@ class _Side:
             return self.end
         return self.ask() if max(self.root) >= self.q else np.inf
 
-    def tell(self, distance: float, root: float, x: np.ndarray, gradient: np.ndarray) -> None:
-        """Note a point, and whether the end is found."""
+    def tell(self, root: float, at: Point) -> None:
+        """Note the `root` of the profile at a point, and whether the end is found."""
+        x, gradient, information = at.x[0], at.gradient[0], at.information[0]
+        distance = self.sign * float(x[self.k] - self.path[0][self.k])
         order = int(np.searchsorted(self.distance, distance))
         self.distance.insert(order, distance)
         self.root.insert(order, root)
         self.path.insert(order, x)
-        if abs(root - self.q) <= _CLOSE:
-            near = max(i for i in range(len(self.root)) if i != order and self.distance[i] < distance)
+        steepness = self.sign * float(gradient @ _along(information, self.k, (x > self.target.low) & (x < self.target.high)))
+        self.slope.insert(order, max(steepness, 0.0) / max(root, _SMALL))
+        self.along.insert(order, self.sign * _along(information, self.k, np.ones(x.size, dtype=bool)))
+        i = int(np.argmax(np.array(self.root) >= self.q))
+        jumps = i > 0 and self.distance[i] - self.distance[i - 1] < _SAME * self.sd
+        if abs(root - self.q) <= _CLOSE or jumps:
+            near = max(j for j in range(len(self.root)) if j != order and self.distance[j] < distance)
             steep = (root - self.root[near]) / (distance - self.distance[near])
-            self.end = distance + (self.q - root) / steep if steep > 0 else distance
+            self.end = distance + (self.q - root) / steep if steep > 0 and not jumps else distance
             if np.any(self.target.leaning(x, gradient) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
                 self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
             self.end = self.edge
+        elif max(self.root) < self.q and self.stuck():
+            self.end = np.inf  # below the quantile as far as the search reaches
 
 
-def profile(target: Target, fit: Fit, which: Sequence[int] | None = None, *, level: float = 0.95) -> list[Profile]:
+def profile(
+    target: Target, fit: Fit, which: Sequence[int] | None = None, *, level: float = 0.95, chart: Chart | None = None
+) -> list[Profile]:
     """Return the profiles of the parameters `which` (all by default); both sides of all of them are followed in one batch.
 
     Parameters
@@ -125,39 +170,63 @@ def profile(target: Target, fit: Fit, which: Sequence[int] | None = None, *, lev
         Parameters.
     level : float
         Of the intervals.
+    chart : Chart, optional
+        Points that are known already.
     """
     q = float(norm.ppf(0.5 + level / 2))
     chosen = list(range(target.size)) if which is None else list(which)
-    sides = [_Side(target, fit, k, sign, q) for k in chosen for sign in (-1, 1)]
-    lowest, better = fit.value, None
+    sides = {k: [_Side(target, fit, k, sign, q) for sign in (-1, 1)] for k in chosen}
+    chart = Chart.of(fit) if chart is None else Chart.join([Chart.of(fit), chart])
+    unknown = [k for k in chosen if fit.sd[k] > LARGEST_SD_HELD]
+    for group in (unknown, [k for k in chosen if k not in unknown]):
+        chart = _follow(target, fit, [s for k in group for s in sides[k]], chart)
+    lowest = int(np.argmin(chart.value))
+    better = chart.x[lowest] if chart.value[lowest] < fit.value - 1e-3 else None
+    return [_joined(target.names[k], fit, k, sides[k], chart, better) for k in chosen]
+
+
+def _follow(target: Target, fit: Fit, sides: Sequence[_Side], chart: Chart) -> Chart:
+    """Look along all `sides` until the end of each is found; return the chart with the points seen."""
     for _ in range(_ROUNDS):
         open_ = [s for s in sides if s.end is None]
         if not open_:
             break
         asked = [s.ask() for s in open_]
-        starts = np.array([_start(s, d) for s, d in zip(open_, asked, strict=True)])
+        guesses = [
+            chart.guesses(s.k, fit.x[s.k] + s.sign * d, target.low, target.high) for s, d in zip(open_, asked, strict=True)
+        ]
         held = np.array([np.arange(target.size) == s.k for s in open_])
-        found = descend(target, starts, held=held, tol=1e-5, most=40)
-        for i, (side, d) in enumerate(zip(open_, asked, strict=True)):
-            rise = 2 * float(found.at.value[i] - fit.value)
-            if found.at.value[i] < lowest - 1e-3:
-                lowest, better = float(found.at.value[i]), found.at.x[i]
-            side.tell(d, np.sqrt(max(rise, 0.0)), found.at.x[i], found.at.gradient[i])
-    pairs = zip(chosen, sides[::2], sides[1::2], strict=True)
-    return [_joined(target.names[k], fit, k, low, high, better) for k, low, high in pairs]
+        found = descend(target, _lowest(target, guesses), held=held, tol=_TOL, most=40)
+        chart = chart.add(found.at)
+        for i, side in enumerate(open_):
+            rise = 2 * float(found.at.value[i] - fit.value) - min(found.decrease[i], _TOL)
+            side.tell(np.sqrt(max(rise, 0.0)), found.at.take([i]))
+    return chart
 
 
-def _start(side: _Side, distance: float) -> np.ndarray:
-    """Return a guess on the profile: from the nearest known point along the tangent of the fit."""
-    near = int(np.argmin(np.abs(np.array(side.distance) - distance)))
-    x = side.path[near] + side.sign * (distance - side.distance[near]) * side.tangent
-    x[side.k] = side.path[0][side.k] + side.sign * distance
-    return x
+def _along(information: np.ndarray, k: int, free: np.ndarray) -> np.ndarray:
+    """Return how all parameters (P,) move when `k` moves by 1 and the others that are `free` follow, within the reach."""
+    out = np.zeros(free.size)
+    out[k] = 1.0
+    others = free & (np.arange(free.size) != k)
+    h = information[others][:, others] + REACH_PRECISION * np.eye(int(others.sum()))
+    out[others] = -np.linalg.solve(h, information[others, k])
+    return out
 
 
-def _joined(name: str, fit: Fit, k: int, low: _Side, high: _Side, better: np.ndarray | None) -> Profile:
+def _lowest(target: Target, guesses: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the lowest of each group of points; all that have rivals are looked at in one batch."""
+    rivals = [g for g in guesses if len(g) > 1]
+    if not rivals:
+        return np.concatenate(guesses)
+    values = iter(np.split(target.value(np.concatenate(rivals)), np.cumsum([len(g) for g in rivals])[:-1]))
+    return np.array([g[np.nanargmin(next(values))] if len(g) > 1 else g[0] for g in guesses])
+
+
+def _joined(name: str, fit: Fit, k: int, sides: Sequence[_Side], chart: Chart, better: np.ndarray | None) -> Profile:
+    low, high = sides
     x = np.concatenate([fit.x[k] - np.array(low.distance[:0:-1]), fit.x[k] + np.array(high.distance)])
     root = np.concatenate([-np.array(low.root[:0:-1]), np.array(high.root)])
     path = np.array([*low.path[:0:-1], *high.path])
     ends = [fit.x[k] + side.sign * side.stop for side in (low, high)]
-    return Profile(name, x, root, path, float(ends[0]), float(ends[1]), better)
+    return Profile(name, x, root, path, float(ends[0]), float(ends[1]), chart, better)

@@ -24,7 +24,7 @@ from krogh.io.provenance import DISCLAIMER, write_json
 __all__ = ["Dataset", "subject_of", "write_tsv"]
 
 _IGNORE = (
-    "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nvoxels.tsv\nvoxels.json\nfigures\nfigures/**\n"
+    "*_dwimap.*\n*_fexi.*\nrun.json\ncommand.txt\nregions.tsv\nregions.json\nsignals.tsv\nvoxels.tsv\nvoxels.json\nfigures\nfigures/**\n"
     "prior.json\nnetwork\nnetwork/**\n"
 )
 

@@ -97,13 +97,24 @@ def write_fit(
     rows = list(iter_rows(result.regions))
     write_tsv(folder / "regions.tsv", rows)
     write_json(folder / "regions.json", _column_notes(rows[0]))
+    write_tsv(folder / "signals.tsv", _signals(result), ("region", "volume", "signal", "sd"))
     if result.priors:
         write_priors(folder / "prior.json", result.priors, result.model)
         files.append(folder / "prior.json")
     if result.network is not None:
         (folder / "network").mkdir()
         files += write_weights(folder / "network", result.network)
-    return [*files, table, folder / "regions.tsv"]
+    return [*files, table, folder / "regions.tsv", folder / "signals.tsv"]
+
+
+def _signals(result: FexiMaps) -> list[dict[str, Any]]:
+    """Return the mean signal of every region and volume, with the noise SD of the mean."""
+    return [
+        {"region": r.name, "volume": i, "signal": float(value), "sd": r.noise_sd / float(np.sqrt(r.n_voxels))}
+        for r in result.regions
+        if r.signal is not None
+        for i, value in enumerate(r.signal, 1)
+    ]
 
 
 def _common(result: FexiMaps, protocol: Protocol, sources: Mapping[str, str]) -> dict[str, Any]:

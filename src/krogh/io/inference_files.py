@@ -21,23 +21,32 @@ from krogh.runs.infer_tables import (
     sample_rows,
     suggestion_rows,
 )
+from krogh.runs.judged import Judged
 
-__all__ = ["inference_record", "write_inference"]
+__all__ = ["inference_record", "judged_record", "judged_tables", "write_inference", "write_tables"]
+
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def inference_record(result: Inference) -> dict[str, Any]:
-    """Return estimates and verdicts as plain values."""
+def judged_record(result: Judged) -> dict[str, Any]:
+    """Return estimates, verdicts and posterior as plain values: what every inference has."""
     return {
-        "notice": DISCLAIMER, "compound": result.compound, "level": result.level, "parameters": estimate_rows(result),
+        "notice": DISCLAIMER, "level": result.level, "parameters": estimate_rows(result),
         "combinations": combination_rows(result), "correlation": correlation_rows(result), "chi2": result.fit.chi2,
-        "dof": result.fit.dof, "p_value": result.fit.p_value, "values": len(result.data.t_s),
-        "below_limit": int(result.data.censored.sum()), "notes": list(result.notes),
-        "posterior": posterior_rows(result), "next_times": suggestion_rows(result), "sampling": _sampling(result),
-        "joint": joint_rows(result),
+        "dof": result.fit.dof, "p_value": result.fit.p_value, "values": len(result.data.t_s), "notes": list(result.notes),
+        "posterior": posterior_rows(result), "sampling": _sampling(result),
     }  # fmt: skip
 
 
-def _sampling(result: Inference) -> dict[str, float] | None:
+def inference_record(result: Inference) -> dict[str, Any]:
+    """Return an inference of a compound as plain values."""
+    return {
+        "compound": result.compound, **judged_record(result), "below_limit": int(result.data.censored.sum()),
+        "next_times": suggestion_rows(result), "joint": joint_rows(result),
+    }  # fmt: skip
+
+
+def _sampling(result: Judged) -> dict[str, float] | None:
     """Return how well the posterior was sampled."""
     p = result.posterior
     if p is None:
@@ -45,8 +54,8 @@ def _sampling(result: Inference) -> dict[str, float] | None:
     return {"samples": len(p.x), "effective": p.effective, "r_hat": p.r_hat, "surrogate_error": p.surrogate_error, "edge": p.edge}
 
 
-def write_inference(result: Inference, folder: Path) -> list[Path]:
-    """Write the tables (parameters, identifiability, residuals, profiles, curves) and ``inference.json``; return the paths."""
+def judged_tables(result: Judged) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return the tables that every inference has: parameters, identifiability, profiles, posterior, samples."""
     rows = estimate_rows(result)
     verdicts = [{k: r[k] for k in ("parameter", "held", "by_prior", "verdict", "low", "high", "unit")} for r in rows]
     verdicts += [
@@ -54,15 +63,22 @@ def write_inference(result: Inference, folder: Path) -> list[Path]:
          "high": c["high"], "unit": c["unit"]}
         for c in combination_rows(result)
     ]  # fmt: skip
-    tables = {
-        "parameters": rows, "identifiability": verdicts, "residuals": residual_rows(result), "profiles": profile_rows(result),
-        "curves": band_rows(result), "next_times": suggestion_rows(result), "posterior": posterior_rows(result),
-        "samples": sample_rows(result), "joint": joint_rows(result),
-    }  # fmt: skip
+    return {"parameters": rows, "identifiability": verdicts, "profiles": profile_rows(result),
+            "posterior": posterior_rows(result), "samples": sample_rows(result)}  # fmt: skip
+
+
+def write_inference(result: Inference, folder: Path) -> list[Path]:
+    """Write the tables (parameters, identifiability, residuals, profiles, curves) and ``inference.json``; return the paths."""
+    own = {"residuals": residual_rows(result), "curves": band_rows(result), "next_times": suggestion_rows(result),
+           "joint": joint_rows(result)}  # fmt: skip
+    return write_tables({**judged_tables(result), **own}, inference_record(result), folder)
+
+
+def write_tables(tables: Tables, record: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write every table that has rows as CSV, and ``inference.json``; return the paths."""
     paths = [_write(folder / f"{name}.csv", table) for name, table in tables.items() if table]
-    record = folder / "inference.json"
-    write_json(record, inference_record(result))
-    return [*paths, record]
+    write_json(folder / "inference.json", dict(record))
+    return [*paths, folder / "inference.json"]
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

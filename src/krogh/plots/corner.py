@@ -13,7 +13,7 @@ from krogh.plots.inference import parameter_axis
 from krogh.plots.style import GREY, house_style, legend_on_top, new_figure
 
 if TYPE_CHECKING:
-    from krogh.runs.infer import Inference
+    from krogh.runs.judged import Judged
 
 __all__ = ["draw_corner"]
 
@@ -21,7 +21,7 @@ _FILL, _LINE, _BEST = "#56B4E9", "#0072B2", "#D55E00"
 _BINS = 36
 
 
-def draw_corner(result: Inference) -> Figure:
+def draw_corner(result: Judged) -> Figure:
     """Return a grid: on the diagonal the distribution of each parameter, below it that of each pair."""
     from krogh.runs.infer_tables import scale
 
@@ -33,7 +33,7 @@ def draw_corner(result: Inference) -> Figure:
     width = max(6.5, 2.3 * count + 0.8)
     what = "Posterior samples" if sampled else "Normal approximation (no posterior was sampled)"
     caption = (
-        f"{what} of {result.compound}. Diagonal: each parameter, with its {100 * result.level:.0f} % profile interval dotted. "
+        f"{what} of {result.name}. Diagonal: each parameter, with its {100 * result.level:.0f} % profile interval dotted. "
         f"Below: each pair; lines hold 68 % and 95 % of the normal approximation. A narrow "
         "oblique shape is a combination that is known better than its parts."
     )
@@ -41,7 +41,7 @@ def draw_corner(result: Inference) -> Figure:
             Line2D([], [], color=_BEST, marker="+", ls="", ms=8, label="best fit"),
             Line2D([], [], color=GREY, ls=":", label="profile interval")]  # fmt: skip
     with house_style():
-        figure = new_figure(width, 1.9 * count + 0.5, f"What the data say: {result.compound}", caption, legend_rows=1)
+        figure = new_figure(width, 1.9 * count + 0.5, f"What the data say: {result.name}", caption, legend_rows=1)
         axes = np.atleast_2d(figure.subplots(count, count, squeeze=False))
         for i in range(count):
             for j in range(count):
@@ -65,7 +65,7 @@ def draw_corner(result: Inference) -> Figure:
         return legend_on_top(figure, keys)
 
 
-def _one(axis: Any, result: Inference, k: int, values: np.ndarray, sampled: bool) -> None:
+def _one(axis: Any, result: Judged, k: int, values: np.ndarray, sampled: bool) -> None:
     from krogh.runs.infer_tables import scale
 
     unit = scale(result.parameters[k])
@@ -79,7 +79,7 @@ def _one(axis: Any, result: Inference, k: int, values: np.ndarray, sampled: bool
     axis.axvline(float(result.estimate[k]) / unit, color=_BEST, lw=1)
 
 
-def _pair(axis: Any, result: Inference, i: int, j: int, values: np.ndarray, units: np.ndarray, sampled: bool) -> None:
+def _pair(axis: Any, result: Judged, i: int, j: int, values: np.ndarray, units: np.ndarray, sampled: bool) -> None:
     """Draw the samples of parameter j (across) and i (up), and the ellipses of the normal approximation."""
     if sampled:
         axis.plot(*values[:2500].T, ".", ms=1.6, color=_FILL, alpha=0.5, rasterized=True)

@@ -17,6 +17,7 @@ from krogh.plots.style import GREY, house_style, legend_on_top, legend_rows, new
 if TYPE_CHECKING:
     from krogh.inference.bands import Band
     from krogh.runs.infer import Inference
+    from krogh.runs.judged import Judged
 
 __all__ = ["draw_fit", "draw_profiles", "parameter_axis"]
 
@@ -85,7 +86,7 @@ def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no
     time_axis(low, float(band.t_s[-1]), clock)
 
 
-def draw_profiles(result: Inference) -> Figure:
+def draw_profiles(result: Judged) -> Figure:
     """Return the profile likelihood of every parameter, with its interval; an open curve is what the data do not hold."""
     from krogh.runs.infer_tables import scale
 
@@ -97,7 +98,7 @@ def draw_profiles(result: Inference) -> Figure:
         "dotted line is a parameter that the data do not bound on that side."
     )
     with house_style():
-        figure = new_figure(width, 2.7, f"Profile likelihood: {result.compound}", caption)
+        figure = new_figure(width, 2.7, f"Profile likelihood: {result.name}", caption)
         axes = np.atleast_1d(figure.subplots(1, count, sharey=True))
         limit = _limit(result.level)
         for axis, p, line, k in zip(axes, result.parameters, result.profiles, range(count), strict=True):

@@ -60,6 +60,8 @@ class Region:
         Share of its voxels whose own fit ended on a bound.
     posterior : dict of str to tuple
         Mean over the voxels of the region: posterior mean, SD, 2.5 and 97.5 % ends (learned estimators only).
+    signal : array (volume,) or None
+        Mean over its voxels, as ``krogh fexi infer`` takes it.
     """
 
     label: int
@@ -77,6 +79,7 @@ class Region:
     flag: Flag = Flag.OK
     curve: Curve | None = None
     posterior: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    signal: FloatArray | None = None
 
     @property
     def rate(self) -> float:
@@ -194,6 +197,7 @@ def _fit_region(
         on_bound=float((flags[good] == Flag.ON_BOUND).mean()),
         flag=Flag(int(estimate.flag[0])),
         curve=_curve(signals.mean(axis=0), protocol, model, theta, spread / np.sqrt(good.size)),
+        signal=signals.mean(axis=0),
     )
 
 

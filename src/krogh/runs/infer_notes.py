@@ -14,7 +14,7 @@ from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
 from krogh.inference.predictors import predictor
 
-__all__ = ["notes_of"]
+__all__ = ["notes_of", "notes_of_fit"]
 
 #: A law this far below its straight line is worth a word; beyond the second, another solver.
 _BENT, _TOO_BENT = 0.01, 0.1
@@ -28,7 +28,18 @@ def notes_of(
     data: Observations,
 ) -> list[str]:
     """Return what a reader of the result should know before using it."""
-    notes = _of_compartments(found, parameters, experiments, data)
+    notes = [*_of_compartments(found, parameters, experiments, data), *notes_of_fit(found, judged, parameters)]
+    method = next(iter(experiments.values())).subject.compound
+    if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
+        p.name.endswith("Vmax") for p in parameters
+    ):
+        notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
+    return notes
+
+
+def notes_of_fit(found: Fit, judged: Identifiability, parameters: Sequence[Parameter]) -> list[str]:
+    """Return what fit and correlations say by themselves, whatever predicts."""
+    notes = []
     if found.p_value < 0.01:
         notes.append(
             f"the data scatter more around the model than their errors say (chi2 {found.chi2:.0f} for {found.dof} degrees of "
@@ -43,11 +54,6 @@ def notes_of(
         r = judged.correlation[i, j]
         if abs(r) > 0.99 and judged.held[i] and judged.held[j]:
             notes.append(f"{parameters[j].name} and {parameters[i].name} are hardly told apart (correlation {r:.3f})")
-    method = next(iter(experiments.values())).subject.compound
-    if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
-        p.name.endswith("Vmax") for p in parameters
-    ):
-        notes.append("Vmax is estimated for an assumed Km: only their ratio means something far below Km")
     return notes
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from krogh.inference.identify import Combination
 from krogh.inference.parameters import Parameter
 from krogh.runs.infer import Inference
+from krogh.runs.judged import Judged
 from krogh.units import DIMENSIONS
 
 __all__ = [
@@ -25,7 +26,7 @@ def scale(p: Parameter) -> float:
     return DIMENSIONS[p.dimension][1][p.unit]
 
 
-def estimate_rows(result: Inference) -> Rows:
+def estimate_rows(result: Judged) -> Rows:
     """Return one row a parameter; an open end of an interval is None, and so is the estimate of what the data do not hold."""
     rows = []
     judged = result.identifiability
@@ -45,7 +46,7 @@ def estimate_rows(result: Inference) -> Rows:
     return rows
 
 
-def combination_rows(result: Inference) -> Rows:
+def combination_rows(result: Judged) -> Rows:
     """Return one row a combination that the data hold of parameters that they do not."""
     rows = []
     for c in result.identifiability.combinations:
@@ -56,13 +57,16 @@ def combination_rows(result: Inference) -> Rows:
     return rows
 
 
-def _combined_unit(result: Inference, c: Combination) -> tuple[str, float]:
-    """Return the unit of a combination and its SI value: nm/s for Vmax/Km, else SI."""
+def _combined_unit(result: Judged, c: Combination) -> tuple[str, float]:
+    """Return the unit of a combination and its SI value: nm/s for Vmax/Km, else that of its parts as they are shown."""
     first, second = (result.parameters[i] for i in (c.first, c.second))
     if (first.dimension, second.dimension, c.power) == ("flux", "concentration", -1.0):
         return "nm/s", 1e-9
     power = "" if abs(c.power) == 1 else f"^{abs(c.power):.3g}"
-    return f"({DIMENSIONS[first.dimension][0]}){'/' if c.power < 0 else '*'}({DIMENSIONS[second.dimension][0]}){power}", 1.0
+    tail = f"({second.unit}){power}" if second.unit else ""
+    mark = "*" if c.power > 0 else "/"
+    unit = f"({first.unit}){mark if tail else ''}{tail}" if first.unit else tail if c.power > 0 else f"1/{tail}" if tail else "1"
+    return unit or "1", scale(first) * scale(second) ** c.power
 
 
 def combination_text(row: dict[str, Any]) -> str:
@@ -70,7 +74,7 @@ def combination_text(row: dict[str, Any]) -> str:
     return f"{row['combination']} = {row['estimate']:.3g} {row['unit']} ({row['low']:.3g} to {row['high']:.3g})"
 
 
-def correlation_rows(result: Inference) -> Rows:
+def correlation_rows(result: Judged) -> Rows:
     """Return the correlation of the log-parameters, by the data alone."""
     names = [p.name for p in result.parameters]
     return [{"parameter": n, **dict(zip(names, map(float, row), strict=True))}
@@ -92,7 +96,7 @@ def residual_rows(result: Inference) -> Rows:
     ]  # fmt: skip
 
 
-def profile_rows(result: Inference) -> Rows:
+def profile_rows(result: Judged) -> Rows:
     """Return the profile likelihoods: deviance from the best fit over each parameter, and where the others went."""
     rows = []
     for i, (p, line) in enumerate(zip(result.parameters, result.profiles, strict=True)):
@@ -130,7 +134,7 @@ def joint_rows(result: Inference) -> Rows:
     ]  # fmt: skip
 
 
-def posterior_rows(result: Inference) -> Rows:
+def posterior_rows(result: Judged) -> Rows:
     """Return median and interval of the posterior of each parameter; empty without samples."""
     if result.posterior is None:
         return []
@@ -142,7 +146,7 @@ def posterior_rows(result: Inference) -> Rows:
     ]  # fmt: skip
 
 
-def sample_rows(result: Inference) -> Rows:
+def sample_rows(result: Judged) -> Rows:
     """Return the samples of the posterior, one column a parameter with its unit; empty without samples."""
     if result.posterior is None:
         return []
