@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.block_peers import compare
 from krogh.barrier.model import Barrier, Layer, Membrane
 from krogh.barrier.routes import Efflux, Passive
 from krogh.transport.block.axis import uniform_axis
@@ -181,17 +182,25 @@ def _robust(cases: int = 200, side: int = 16) -> None:
 
 
 def _fixed(n: int = 64) -> None:
-    """Print a step of the methods with fixed steps."""
+    """Print a step of the methods with fixed steps, in the first moments of a bolus."""
     system = BlockSystem(patchy(n), tolerance=1e-6)
-    h = 0.5 * system.stability_limit_s()
-    for method, factor in (("explicit", 1.0), ("adi", 500.0)):
-        spent = []
-        for steps in (2, 22):
+    limit, blood = 0.5 * system.stability_limit_s(), np.array([[1.0]])
+    forward, alternating, auc = system.forward(), system.alternating(), np.zeros(system.shape)
+
+    def explicit(u: np.ndarray) -> np.ndarray:
+        return forward.step(limit, u, blood, auc)[0]
+
+    def adi(u: np.ndarray) -> np.ndarray:
+        return alternating.step(500 * limit, u.reshape(1, n, -1), blood[0])[0]
+
+    for name, step, count, h in (("explicit", explicit, 200, limit), ("adi", adi, 4, 500 * limit)):
+        u, best = np.zeros(system.shape), np.inf
+        for _ in range(6):
             start = time.process_time()
-            integrate(system, _NoBlood(), steps * factor * h, method=method, step_s=factor * h, reduce=lambda u: u[..., :1])
-            spent.append(time.process_time() - start)
-        print(f"{method} step {n}^3 with P-gp and patches: {1e3 * (spent[1] - spent[0]) / 20:.1f} ms, "
-              f"step {factor * h:.1e} s")  # fmt: skip
+            for _ in range(count):
+                u = step(u)
+            best = min(best, (time.process_time() - start) / count)
+        print(f"{name} step {n}^3 with P-gp and patches: {1e3 * best:.2f} ms, step {h:.1e} s")
 
 
 def _network() -> None:
@@ -219,66 +228,6 @@ def _network() -> None:
               f"{run.stats.steps} steps, worst mass defect of a step {run.worst_defect:.0e}")  # fmt: skip
 
 
-def _closed(n: int) -> BlockModel:
-    """Return equal cells of 1 um, five layers, two linear membranes with leak lines, no blood: what FiPy can state."""
-    p1, p2 = np.full((n, n), 5e-8), np.full((n, n), 8e-8)
-    for p in (p1, p2):
-        p[n // 3] *= 1e3
-        p[:, n // 2] *= 1e3
-    counts = (3, 2, 1, 2, n - 8)
-    values = ((3e-10, 1.0), (3e-11, 3.0), (6e-11, 0.8), (1e-12, 3.0), (1.2e-10, 0.6))
-    layers = tuple(Layer(str(i), c * 1e-6, d, k) for i, (c, (d, k)) in enumerate(zip(counts, values, strict=True)))
-    walls = tuple(Membrane(str(i), i, (Passive(p.reshape(1, 1, -1)),)) for i, p in ((1, p1), (2, p2)))
-    side = uniform_axis(n * 1e-6, n)
-    return assemble_block(Barrier(("drug",), layers, walls), counts, side, side, turnover_per_s=0.0, ratio=1.0)
-
-
-class _NoBlood(Doses):
-    def free(self, t_s: float, *, left: bool = False) -> np.ndarray:
-        return np.zeros((1, 1))
-
-    def events(self, t_end_s: float) -> np.ndarray:
-        return np.zeros(0)
-
-
-def _fipy(n: int = 32, steps: int = 50, t_end_s: float = 20.0) -> None:
-    """Compare with FiPy on the same cells and coefficients, at equal error by its first order."""
-    import warnings
-
-    from bench.peers import fipy_block
-
-    model = _closed(n)
-    u0 = np.zeros(model.grid)
-    u0[:3] = 1.0
-
-    def ours(rtol: float) -> tuple[np.ndarray, float]:
-        system = BlockSystem(model, tolerance=1e-2 * rtol)
-        start = time.process_time()
-        march = integrate(system, _NoBlood(), t_end_s, u0=u0.reshape(1, 1, -1), rtol=rtol, reduce=lambda u: u[..., :1])
-        assert march.final is not None
-        return march.final.reshape(model.grid), time.process_time() - start
-
-    want, _ = ours(1e-8)
-    got, mine = ours(1e-2)
-    start = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = fipy_block(model, u0, t_end_s, steps)
-    spent = time.process_time() - start
-    error, peer = (float(np.abs(x - want).max() / want.max()) for x in (got, theirs))
-    equal = spent * peer / error
-    print(f"{n}^3, closed, linear, {t_end_s:g} s: ours {mine:.2f} s with an error of {error:.1e}; "
-          f"FiPy {steps} steps of PCG {spent:.1f} s with {peer:.1e}; "
-          f"at equal error (first order, extrapolated) {equal:.0f} s: {equal / mine:.0f} x (goal 100)")  # fmt: skip
-
-
-def _dolfinx() -> None:
-    from importlib.util import find_spec
-
-    found = "installed, but no driver for it is kept here" if find_spec("dolfinx") else "not installed (pip has no package)"
-    print(f"DOLFINx: {found}; not compared")
-
-
 def run() -> None:
     print(f"triad bandwidth of one thread {_bandwidth():.1f} GB/s")
     _stage(64, 16)
@@ -292,8 +241,7 @@ def run() -> None:
     _uneven(64, 1e6)
     _robust()
     _fixed()
-    _fipy()
-    _dolfinx()
+    compare()
     _day(128, 1e-3, 150.0)
     _network()
 

@@ -40,6 +40,21 @@ def test_an_swc_file_is_the_network_of_the_tables(folder):
     np.testing.assert_allclose(other.radius_m, 1000 * found.radius_m)
 
 
+def test_a_column_of_flows_takes_the_place_of_pressures(folder):
+    want = read_network(folder / "nodes.csv", folder / "segments.csv")
+    q = poiseuille_flow(want).flow_m3_s
+    names, *rows = _SEGMENTS.strip().split("\n")
+    (folder / "flows.csv").write_text("\n".join([names + ",flow_m3_s", f"{rows[0]},{q[0]}", f"{rows[1]},{q[1]}", f"{rows[2]},"]))
+    lines = [",".join([*line.split(",")[:4], ""]) for line in _NODES.strip().split("\n")[1:]]
+    (folder / "free.csv").write_text("\n".join(["node,x_m,y_m,z_m,pressure_Pa", *lines]))
+    found = read_network(folder / "free.csv", folder / "flows.csv")
+    assert np.isnan(found.pressure_pa).all()
+    np.testing.assert_allclose(poiseuille_flow(found).flow_m3_s, q, rtol=1e-9)
+    (folder / "flows.csv").write_text("\n".join([names + ",flow_m3_s", *(f"{r},fast" for r in rows)]))
+    with pytest.raises(InputError, match=r"line 2, flow_m3_s: got 'fast'"):
+        read_network(folder / "free.csv", folder / "flows.csv")
+
+
 def test_a_run_from_an_swc_file(folder, capsys):
     sets = [x for k, v in (("file", "v.swc"), ("pressures", "p.csv"), ("cells", "6"), ("margin", "15 um")) for x in
             ("--set", f"network.{k}={folder / v if '.' in v else v}")]  # fmt: skip

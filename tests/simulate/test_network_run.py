@@ -74,7 +74,7 @@ def test_pictures_and_files_of_a_network(finished, tmp_path):
     data = open_results(finished)
     with pytest.raises(InputError, match="plane at z"):
         draw_network(data, at_m=1.0)
-    for view, count in (("section", 1), ("vtk", 8), ("all", 4)):
+    for view, count in (("section", 1), ("movie", 1), ("vtk", 10), ("all", 4)):
         assert _run(["plot", str(finished), "--view", view, "--out", str(tmp_path / view)]) == 0
         assert len(list((tmp_path / view).iterdir())) == count
 
@@ -87,6 +87,10 @@ def test_paraview_files_of_a_network_are_read_back(finished, tmp_path):
     np.testing.assert_allclose(grid.cell_data["free_mol_m3"], data.tissue.values.transpose(2, 1, 0).ravel(), rtol=1e-6)
     vessels = pyvista.read(str(tmp_path / "vtk_levodopa_003.vtp"))
     np.testing.assert_allclose(vessels.cell_data["free_mol_m3"], data.segment_blood.values, rtol=1e-6)
+    for name, ending in (("vtk_levodopa", "vti"), ("vtk_levodopa_vessels", "vtp")):
+        series = pyvista.get_reader(str(tmp_path / f"{name}.pvd"))
+        assert series.datasets[3].path == f"vtk_levodopa_003.{ending}"
+        np.testing.assert_allclose(series.time_values, open_results(finished).frame.values, rtol=1e-8)
 
 
 @pytest.mark.parametrize(

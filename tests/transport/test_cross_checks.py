@@ -1,7 +1,8 @@
-"""The same problems by other people's software: FiPy on the same cells, SciPy's BDF on the assembled equations."""
+"""The same problems by other people's software: FiPy and DOLFINx on the same cells, SciPy's BDF on the assembled equations."""
 
 import numpy as np
 import pytest
+from bench.block_peers import closed_block, dolfinx_block, dolfinx_python
 from bench.peers import fipy_layers
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
@@ -9,6 +10,7 @@ from scipy.optimize import brentq
 from krogh.barrier.model import Barrier, Layer, Membrane
 from krogh.barrier.reactions import MichaelisMenten
 from krogh.barrier.routes import Carrier, Efflux, Passive
+from krogh.transport.block.system import BlockSystem
 from krogh.transport.integrate import integrate
 from krogh.transport.mesh import layered_mesh
 
@@ -45,6 +47,21 @@ def test_fipy_agrees_step_by_step_and_in_the_limit(case):
     limit = (8 * finest - 6 * fine + coarse) / 3
     best = integrate(operator, blood, t_end, rtol=1e-8).final[0, 0, nodes]
     np.testing.assert_allclose(best, limit, rtol=1e-4)
+
+
+# -- DOLFINx -----------------------------------------------------------
+
+
+def test_dolfinx_meets_the_block_with_the_square_of_its_step():
+    python = dolfinx_python()
+    if python is None:
+        pytest.skip("needs a Python with DOLFINx (KROGH_DOLFINX_PYTHON)")
+    model, u0 = closed_block(12)
+    system, none = BlockSystem(model, tolerance=1e-10), SmoothBlood(height=0.0)
+    ours = integrate(system, none, 20.0, u0=u0.reshape(1, 1, -1), rtol=1e-8).final.reshape(model.grid)
+    far = [np.abs(dolfinx_block(python, model, u0, n)[0] - ours).max() / ours.max() for n in (20, 40)]
+    assert far[1] <= 1e-4
+    assert np.log2(far[0] / far[1]) == pytest.approx(2.0, abs=0.2)
 
 
 # -- SciPy -----------------------------------------------------------

@@ -23,7 +23,8 @@ from krogh.transport.system import return_to_neighbours
 from ._cases import SmoothBlood, three_layers
 from .test_block import _block, _Doses, _patchy, _random_block
 
-_DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+_NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
+_DEVICES = ["cpu", pytest.param("cuda", marks=_NO_GPU)]
 _SQUARE = uniform_axis(6e-6, 6), uniform_axis(5e-6, 5)
 
 

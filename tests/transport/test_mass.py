@@ -20,7 +20,7 @@ from krogh.transport.problem import Problem, solve
 from ._cases import ConstantBlood, SmoothBlood, operator_of, saturable
 
 DAY_S = 86400.0
-PER_STEP, PER_RUN = 1e-12, 1e-10
+PER_STEP, PER_RUN = 1e-13, 1e-13
 
 
 def _day(name, **settings):

@@ -95,7 +95,7 @@ def _one(data: xr.Dataset, view: str, wish: _Wish, folder: Path, *, overwrite: b
     from krogh.io.folder import output_errors
     from krogh.plots.save import file_stem
 
-    endings = {"movie": ".mp4" if wish.mp4 else ".gif", "vtk": ".vtr", "volume": ".html" if wish.html else ".png"}
+    endings = {"movie": ".mp4" if wish.mp4 else ".gif", "vtk": ".pvd", "volume": ".html" if wish.html else ".png"}
     name = file_stem(wish.compound or str(data.compound.values[0]))
     cut = f"_{wish.plane.axis}_{wish.plane.place}" if wish.plane is not None else ""
     path = folder / f"{view}{cut}_{name}{endings.get(view, '.png')}"
@@ -184,10 +184,10 @@ def _place(text: str | None) -> tuple[float | None, float | None]:
 
 
 def _vtk(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
-    """Write one grid per frame; ParaView opens the numbered files as a series."""
+    """Write one grid per frame, and the list of them with their times."""
     import numpy as np
 
-    from krogh.io.vtk import write_rectilinear
+    from krogh.io.vtk import write_rectilinear, write_series
     from krogh.plots.block import block_of
 
     if "segment_blood" in data:
@@ -207,14 +207,14 @@ def _vtk(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
         field = one["field"].isel(frame=i).transpose("x", "y", "z").values
         fields = {"free_mol_m3": field, "layer": np.broadcast_to(layer[:, None, None], field.shape)}
         written.append(write_rectilinear(path.with_name(f"{path.stem}_{i:03d}.vtr"), (edges[0], edges[1], edges[2]), fields))
-    return written
+    return [*written, write_series(path, written, one.frame.values)]
 
 
 def _vtk_network(data: xr.Dataset, compound: str | None, path: Path) -> list[Path]:
-    """Write the tissue (.vti) and the vessels (.vtp) of every frame."""
+    """Write the tissue (.vti) and the vessels (.vtp) of every frame, and two lists of them with their times."""
     import numpy as np
 
-    from krogh.io.vtk import write_uniform, write_vessels
+    from krogh.io.vtk import write_series, write_uniform, write_vessels
     from krogh.plots.network import network_of
 
     one = network_of(data, compound)
@@ -228,4 +228,6 @@ def _vtk_network(data: xr.Dataset, compound: str | None, path: Path) -> list[Pat
         written.append(write_uniform(path.with_name(f"{path.stem}_{i:03d}.vti"), (x, y, z), spacing, {"free_mol_m3": tissue}))
         fields = {"free_mol_m3": one["segment_blood"].isel(frame=i).values, "radius_m": one["segment_radius"].values}
         written.append(write_vessels(path.with_name(f"{path.stem}_{i:03d}.vtp"), ends, lines, fields))
-    return written
+    series = [write_series(path, written[::2], one.frame.values)]
+    series.append(write_series(path.with_name(f"{path.stem}_vessels.pvd"), written[1::2], one.frame.values))
+    return [*written, *series]

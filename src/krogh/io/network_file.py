@@ -74,7 +74,7 @@ def read_vessel_file(path: Path, unit: str | None = None, pressures: Path | None
             if not where.size:
                 raise InputError(f"{pressures}, line {row}", got=f"node {node:g}", expected=f"a node of {path.name}")
             held[where[0]] = value
-    if not np.any(np.isfinite(held)):
+    if not np.any(np.isfinite(held)) and vessels.flow_m3_s is None:
         degree = np.bincount(vessels.ends.ravel(), minlength=len(names))
         ends = ", ".join(str(n) for n in names[degree == 1][:6])
         raise InputError(
@@ -88,7 +88,8 @@ def read_vessel_file(path: Path, unit: str | None = None, pressures: Path | None
 def read_network(nodes: Path, segments: Path) -> Vessels:
     """Return the vessels of ``node,x_m,y_m,z_m,pressure_Pa`` and ``segment,node_a,node_b,radius_m``.
 
-    The pressure may be blank, except at an inlet and an outlet. Lengths follow from the positions. Other columns are ignored.
+    The pressure may be blank, except at an inlet and an outlet, or where a column ``flow_m3_s`` of the segments (from node_a to
+    node_b) drives the open ends. Lengths follow from the positions. Other columns are ignored.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def read_network(nodes: Path, segments: Path) -> Vessels:
         If a file or column is missing, a value is no number (with its line), a node is named twice, or a segment ends nowhere.
     """
     points = _table(nodes, ("node", "x_m", "y_m", "z_m", "pressure_Pa"), blank="pressure_Pa")
-    joins = _table(segments, ("node_a", "node_b", "radius_m"))
+    joins = _table(segments, ("node_a", "node_b", "radius_m", "flow_m3_s"), blank="flow_m3_s", optional=True)
     names = points[:, 0].astype(int)
     place = {int(n): i for i, n in enumerate(names)}
     if len(place) != names.size:
@@ -108,16 +109,17 @@ def read_network(nodes: Path, segments: Path) -> Vessels:
             if int(node) not in place:
                 raise InputError(f"{segments}, line {row + 2}", got=f"node {node}", expected=f"a node of {nodes.name}")
             ends[row, side] = place[int(node)]
-    return Vessels(points[:, 1:4], ends, joins[:, 2], points[:, 4])
+    return Vessels(points[:, 1:4], ends, joins[:, 2], points[:, 4], joins[:, 3])
 
 
-def _table(path: Path, columns: tuple[str, ...], blank: str | None = None) -> np.ndarray:
+def _table(path: Path, columns: tuple[str, ...], blank: str | None = None, *, optional: bool = False) -> np.ndarray:
+    """Return the numbers of these columns; that of `blank` may have gaps (NaN), or with `optional` not be there."""
     if not path.is_file():
         raise InputError(str(path), got="no such file", expected="a CSV with the columns " + ", ".join(columns))
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
-            missing = [c for c in columns if c not in (reader.fieldnames or ())]
+            missing = [c for c in columns if c not in (reader.fieldnames or ()) and not (optional and c == blank)]
             if missing:
                 raise InputError(str(path), got=f"no column {missing[0]}", expected=", ".join(columns))
             rows = [

@@ -16,6 +16,7 @@ __all__ = ["read_vtk"]
 
 _RADIUS = ("radius", "radius_m", "radii")
 _PRESSURE = ("pressure_pa", "pressure")
+_FLOW = ("flow_m3_s",)
 _LINE, _POLY_LINE = 3, 4
 
 
@@ -34,8 +35,8 @@ def read_vtk(path: Path, unit_m: float) -> tuple[Vessels, np.ndarray]:
     """Return the vessels of a VTK file and the numbers of its nodes.
 
     The radius is an array ``radius`` of points (a segment has the mean of its ends) or cells, in the unit of the coordinates, or
-    ``radius_m`` in metres. Pressures [Pa] are an array ``pressure`` or ``pressure_Pa`` of points where there is one. Points at
-    the same place are one node: its number is that of the first of them.
+    ``radius_m`` in metres. Pressures [Pa] are an array ``pressure`` or ``pressure_Pa`` of points, flows along the lines [m3/s] an
+    array ``flow_m3_s`` of cells, where there is one. Points at the same place are one node: its number is that of the first.
 
     Parameters
     ----------
@@ -72,7 +73,9 @@ def read_vtk(path: Path, unit_m: float) -> tuple[Vessels, np.ndarray]:
     held = np.full(numbers.size, np.nan) if pressure is None else np.asarray(pressure[1], dtype=float)[numbers]
     place = np.full(numbers.size, -1)
     place[used] = np.arange(used.size)
-    return Vessels(points[numbers][used], place[ends], radius, held[used]), numbers[used]
+    flow = _named(lines.of_cells, _FLOW)
+    along = None if flow is None else np.asarray(flow[1], dtype=float)[lines.cell]
+    return Vessels(points[numbers][used], place[ends], radius, held[used], along), numbers[used]
 
 
 def _grid(points: np.ndarray) -> np.ndarray:

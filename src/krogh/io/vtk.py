@@ -1,9 +1,9 @@
-"""Write fields for ParaView: rectilinear grids (VTR), uniform grids (VTI) and vessels (VTP), as plain XML with binary data."""
+"""Write fields for ParaView: rectilinear (VTR) and uniform grids (VTI), vessels (VTP), series in time (PVD), as plain XML."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from krogh.io.folder import output_errors
 
-__all__ = ["write_rectilinear", "write_uniform", "write_vessels"]
+__all__ = ["write_rectilinear", "write_series", "write_uniform", "write_vessels"]
 
 
 def _array(name: str, values: np.ndarray, components: int = 1) -> str:
@@ -78,6 +78,20 @@ def write_vessels(path: Path, points: np.ndarray, segments: np.ndarray, fields: 
         f"{_array('offsets', 2 * np.arange(1, m + 1))}</Lines>\n</Piece></PolyData>\n"
     )
     return _write(path, _file("PolyData", body))
+
+
+def write_series(path: Path, files: Sequence[Path], times_s: Sequence[float]) -> Path:
+    """Write the list of files with their times [s] as ``.pvd``, which ParaView opens as one series.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    rows = "".join(
+        f'<DataSet timestep="{t:.9g}" part="0" file={quoteattr(f.name)}/>\n' for f, t in zip(files, times_s, strict=True)
+    )
+    return _write(path, _file("Collection", f"<Collection>\n{rows}</Collection>\n"))
 
 
 def _write(path: Path, text: str) -> Path:

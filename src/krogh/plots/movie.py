@@ -1,9 +1,10 @@
-"""Turn the frames of a block into a moving picture: GIF, or MP4 where ffmpeg is at hand."""
+"""Turn the frames of a block or a network into a moving picture: GIF, or MP4 where ffmpeg is at hand."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from krogh.errors import InputError
-from krogh.plots.bands import heading, layer_bands
+from krogh.plots.bands import heading, layer_bands, one_compound
 from krogh.plots.block import Scale, block_of, colour_norm, draw_frame, plane_index
+from krogh.plots.network import frames_of_network
 from krogh.plots.scales import concentration_unit, format_duration, log_ticks
-from krogh.plots.style import house_style, new_figure
+from krogh.plots.style import NOTICE, house_style, new_figure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,25 +48,24 @@ def write_movie(
     """
     from PIL import Image
 
-    one = block_of(ds, compound)
     film = path.suffix == ".mp4"
     if film and importlib.util.find_spec("imageio_ffmpeg") is None:
         raise InputError(
             "MP4", got="no imageio-ffmpeg", expected="the extra 'movie'", hint="pip install 'krogh[movie]', or leave --mp4 out"
         )
-    k = plane_index(one, "z", at_m)
-    values = one["field"].isel(z=k).transpose("frame", "x", "y").values
+    network = "segment_blood" in ds
+    frames = frames_of_network(ds, compound, scale=scale, at_m=at_m) if network else _frames(ds, compound, scale, at_m)
     pictures = []
-    with house_style():
-        for i in range(values.shape[0]):
-            target = io.BytesIO()
-            _frame(one, values, i, k, scale).savefig(target, format="png", dpi=90)
-            pictures.append(Image.open(target).convert("RGB"))
+    for figure in frames:
+        target = io.BytesIO()
+        figure.savefig(target, format="png", dpi=90)
+        pictures.append(Image.open(target).convert("RGB"))
+    words = _words(one_compound(ds, compound), "network" if network else "block")
     if film:
-        return _film(path, pictures, frame_s, _words(one))
+        return _film(path, pictures, frame_s, words)
     pictures = [p.quantize(128) for p in pictures]
     times = [int(1000 * frame_s)] * (len(pictures) - 1) + [2000]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0, comment=_words(one).encode())
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0, comment=words.encode())
     return path
 
 
@@ -89,8 +90,18 @@ def _film(path: Path, pictures: list[Image.Image], frame_s: float, words: str) -
     return path
 
 
-def _words(one: xr.Dataset) -> str:
-    return f"Section through the block: {heading(one)}. Research software: not for diagnosis or dosing."
+def _words(one: xr.Dataset, geometry: str) -> str:
+    return f"Section through the {geometry}: {heading(one)}. {NOTICE}"
+
+
+def _frames(ds: xr.Dataset, compound: str | None, scale: Scale, at_m: float | None) -> Iterator[Figure]:
+    """Yield the section of every frame of a block."""
+    one = block_of(ds, compound)
+    k = plane_index(one, "z", at_m)
+    values = one["field"].isel(z=k).transpose("frame", "x", "y").values
+    with house_style():
+        for i in range(values.shape[0]):
+            yield _frame(one, values, i, k, scale)
 
 
 def _frame(one: xr.Dataset, values: np.ndarray, i: int, k: int, scale: Scale) -> Figure:

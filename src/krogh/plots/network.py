@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from krogh.plots.style import MAP, house_style, new_figure
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["draw_network", "network_of"]
+__all__ = ["draw_network", "frames_of_network", "network_of"]
 
 
 def network_of(ds: xr.Dataset, compound: str | None) -> xr.Dataset:
@@ -60,16 +61,11 @@ def draw_network(
         If the run has no such compound or no network, or the plane lies outside.
     """
     one = network_of(ds, compound)
-    z = one[f"box_{across}"].values
-    half = 0.5 * float(z[1] - z[0]) if z.size > 1 else float("inf")
-    if at_m is not None and not z[0] - half <= at_m <= z[-1] + half:
-        limits = f"{(z[0] - half) * 1e6:g} to {(z[-1] + half) * 1e6:g} um"
-        raise InputError(f"plane at {across}", got=f"{at_m * 1e6:g} um", expected=limits)
-    k = z.size // 2 if at_m is None else int(np.abs(z - at_m).argmin())
+    k, at_um = _index(one, across, at_m)
     frames = chosen_frames(one)
     with house_style():
         title = f"Plane through the network: {heading(one)}"
-        figure = new_figure(11.5, 4.4, title, _caption(across, float(z[k]) * 1e6, scale))
+        figure = new_figure(11.5, 4.4, title, f"{_caption(across, at_um, scale)} {_OWN_RANGES}")
         grid = figure.add_gridspec(1, len(frames))
         for column, i in enumerate(frames):
             axis = figure.add_subplot(grid[0, column])
@@ -78,21 +74,58 @@ def draw_network(
         return figure
 
 
-def _panel(figure: Figure, axis: Axes, one: xr.Dataset, i: int, where: tuple[str, int], scale: Scale) -> None:
+def frames_of_network(
+    ds: xr.Dataset, compound: str | None = None, *, scale: Scale = "log", at_m: float | None = None
+) -> Iterator[Figure]:
+    """Yield the plane across z of every frame with the same colours throughout, for a movie.
+
+    Raises
+    ------
+    InputError
+        As :func:`draw_network`.
+    """
+    one = network_of(ds, compound)
+    k, at_um = _index(one, "z", at_m)
+    cut = one["tissue"].isel({"box_z": k}).values
+    with house_style():
+        for i in range(one.sizes["frame"]):
+            title = f"{heading(one)}: after {format_duration(float(one.frame[i]))}"
+            figure = new_figure(6.4, 6.0, title, f"{_caption('z', at_um, scale)} Frames are closer after the first dose.")
+            _panel(figure, figure.add_subplot(), one, i, ("z", k), scale, (cut, one["segment_blood"].values))
+            yield figure
+
+
+def _index(one: xr.Dataset, across: str, at_m: float | None) -> tuple[int, float]:
+    """Return the number of the cells in a plane and its place [um]."""
+    z = one[f"box_{across}"].values
+    half = 0.5 * float(z[1] - z[0]) if z.size > 1 else float("inf")
+    if at_m is not None and not z[0] - half <= at_m <= z[-1] + half:
+        limits = f"{(z[0] - half) * 1e6:g} to {(z[-1] + half) * 1e6:g} um"
+        raise InputError(f"plane at {across}", got=f"{at_m * 1e6:g} um", expected=limits)
+    k = z.size // 2 if at_m is None else int(np.abs(z - at_m).argmin())
+    return k, float(z[k]) * 1e6
+
+
+def _panel(
+    figure: Figure, axis: Axes, one: xr.Dataset, i: int, where: tuple[str, int], scale: Scale,
+    ranges: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:  # fmt: skip
+    """Draw one frame; `ranges` holds the values of tissue and blood that the colours are for, those of the frame by default."""
     across, k = where
     right, up = (n for n in "xyz" if n != across)
     cut = one["tissue"].isel({"frame": i, f"box_{across}": k})
     plane = cut.transpose(f"box_{right}", f"box_{up}").values.astype(float)
-    unit = concentration_unit(float(np.nanmax(plane)))
-    norm = _norm(plane / unit.si, scale)
+    blood = one["segment_blood"].isel(frame=i).values.astype(float)
+    of_tissue, of_blood = ranges if ranges is not None else (plane, blood)
+    unit = concentration_unit(float(np.nanmax(of_tissue)))
+    norm = _norm(of_tissue / unit.si, scale)
     x, y = (_edges(one[f"box_{n}"].values) for n in (right, up))
     axis.grid(False)
     mesh = axis.pcolormesh(x, y, plane.T / unit.si, norm=norm, cmap=MAP, rasterized=True)
-    blood = one["segment_blood"].isel(frame=i).values.astype(float)
-    blood_unit = concentration_unit(float(np.nanmax(blood)))
+    blood_unit = concentration_unit(float(np.nanmax(of_blood)))
     lines, near = _vessels(one, across, k)
     lines.set_array(blood[near] / blood_unit.si)
-    lines.set_norm(_norm(blood / blood_unit.si, scale))
+    lines.set_norm(_norm(of_blood / blood_unit.si, scale))
     outline = LineCollection(
         lines.get_segments(), colors="black", linewidths=np.asarray(lines.get_linewidth()) + 1.2, capstyle="round"
     )
@@ -136,10 +169,12 @@ def _edges(centers: np.ndarray) -> np.ndarray:
     return np.concatenate([centers - half, [centers[-1] + half]]) * 1e6
 
 
+_OWN_RANGES = "Every panel has its own range, since differences in space are small beside the change over time."
+
+
 def _caption(across: str, at_um: float, scale: Scale) -> str:
     return (
         f"Free concentration in the tissue in the plane {across} = {at_um:.3g} µm at single times, with the vessels within 20 µm "
         f"of it coloured by the free concentration in their plasma. Colours are {'logarithmic' if scale == 'log' else 'linear'}; "
-        "tissue and blood have their own scales, and every panel has its own range, since differences in space are small beside "
-        "the change over time."
+        "tissue and blood have their own scales."
     )

@@ -13,7 +13,7 @@ from krogh.errors import InputError
 from krogh.runs.block_tissue import with_tissue
 from krogh.runs.config import BlockConfig, PatternConfig
 from krogh.transport.block.axis import Axis, uniform_axis
-from krogh.transport.block.maps import from_function, from_image, patch, pores
+from krogh.transport.block.maps import from_function, from_image, from_numbers, patch, pores
 from krogh.transport.block.problem import BlockProblem, Lumen
 from krogh.transport.cylinder import Capillary
 from krogh.transport.march import BloodSource
@@ -82,6 +82,10 @@ def _density(pattern: PatternConfig, y: Axis, z: Axis, maps: Mapping[str, np.nda
                 where, got="no function", expected="function=density(y_m, z_m)", hint="from Python; or use a map file"
             )
         return from_function(pattern.function, y, z)
+    if pattern.shape == "values":
+        if pattern.values is None:
+            raise InputError(where, got="no values", expected="values = [[1, 0], [0, 100]], rows along y")
+        return from_numbers(pattern.values, y, z, where=f"{where}, values")
     if pattern.file is None or pattern.file not in maps:
         got = "no file" if pattern.file is None else f"'{pattern.file}', which was not read"
         raise InputError(where, got=got, expected="file = 'density.png' (image) or 'density.csv' (map)")

@@ -18,7 +18,7 @@ class PatternConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     route: str = Field(description="name of the route: passive, paracellular, P-gp, LAT1 ...")
-    shape: Literal["patch", "pores", "image", "map", "function"] = "patch"
+    shape: Literal["patch", "pores", "image", "map", "values", "function"] = "patch"
     factor: float = Field(0.0, ge=0, le=1e9, description="density inside patch or pores")
     center: tuple[str, str] | None = Field(None, description="(y, z) of a patch; None: the middle")
     radius: str = Field("5 um", description="radius of a patch or of every pore")
@@ -27,6 +27,7 @@ class PatternConfig(BaseModel):
     file: str | None = Field(None, description="image (PNG), or map (CSV or NPY) of densities, rows along y")
     low: float = Field(0.0, ge=0, description="density of black")
     high: float = Field(1.0, ge=0, description="density of white")
+    values: Any = Field(None, description="rows of densities along y; a number may cover a rectangle of cells")
     function: Any = Field(None, description="density(y_m, z_m), from Python only")
 
 

@@ -86,11 +86,11 @@ def stage_residual(capacity, u, gh, rate, known, out) -> None:  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def euler_step(u, rate, inverse, dt, auc) -> None:  # type: ignore[no-untyped-def]
-    """Add ``dt u`` to the area and ``dt inverse rate`` to u, in place and in one pass; vectors."""
+def euler_step(u, rate, inverse, dt, auc, new) -> None:  # type: ignore[no-untyped-def]
+    """Write ``u + dt inverse rate`` to `new` and add ``dt u`` to the area, in one pass; vectors."""
     for i in range(u.size):
         auc[i] += dt * u[i]
-        u[i] += dt * inverse[i] * rate[i]
+        new[i] = u[i] + dt * inverse[i] * rate[i]
 
 
 @njit(cache=True, nogil=True)

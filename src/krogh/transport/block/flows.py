@@ -75,7 +75,7 @@ class Flows(Ledger):
         return out
 
     def _react(self, out: np.ndarray, term: ReactionTerm, u: np.ndarray, gh: float) -> None:
-        own = self._range(term)
+        own = self.range_of(term)
         for s, product in enumerate(term.law.product):
             if np.any(term.rate[s] > 0):
                 add_uptake(u[s, own], term.rate[s], term.inverse_km[s], self.area, -gh, out[s, own])
@@ -97,7 +97,7 @@ class Flows(Ledger):
         """Return the slope of every reaction, mean over each plane, (S, n) per area."""
         found = []
         for term in self.model.reactions:
-            own = self._range(term)
+            own = self.range_of(term)
             found.append(np.stack([uptake_slope(u[s, own], term.rate[s], term.inverse_km[s]) for s in range(u.shape[0])]))
         return found
 
@@ -105,7 +105,7 @@ class Flows(Ledger):
         """Return, per reaction that needs it, what it takes at `u` (S, n) summed over planes, and u itself there."""
         found = []
         for term in self.model.reactions:
-            own = self._range(term)
+            own = self.range_of(term)
             sums = np.stack([self._sums(term, s, u[s, own]) for s in range(u.shape[0])])
             found.append((sums, u[:, own]))
         return found
@@ -116,7 +116,7 @@ class Flows(Ledger):
         for i, term in enumerate(self.model.reactions):
             if not (self._saturable[i] or self._forming[i]):
                 continue
-            own = self._range(term)
+            own = self.range_of(term)
             before = uptake[i][1]
             for s, product in enumerate(term.law.product):
                 if not np.any(term.rate[s] > 0):
@@ -213,7 +213,7 @@ class Flows(Ledger):
             out[:, x] -= exchange
             out[:, own] += exchange - leaf.mass * sums[:, own]
         for slope, term in zip(slopes, model.reactions, strict=True):
-            own = self._range(term)
+            own = self.range_of(term)
             out[:, own] -= gh * slope * sums[:, own]
         for k, law in enumerate(model.laws):
             out[:, model.port_cell[law.head]] += gh * through[:, k]

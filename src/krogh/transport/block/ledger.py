@@ -10,12 +10,14 @@ import numpy as np
 from krogh.transport.block.kernels import add_uptake, plane_sums
 from krogh.transport.block.model import BLOOD, BlockModel, ReactionTerm
 
-__all__ = ["Ledger", "Linearised", "Uptake"]
+__all__ = ["Ledger", "Linearised", "Uptake", "Ways"]
 
 #: What every reaction takes at each of its cells, (S, n, F), and its linearisation point.
 Uptake = list[tuple[np.ndarray, np.ndarray]]
 #: How the last pass treated the reactions: their uptake and the slopes by which they were continued.
 Linearised = tuple[Uptake, list[np.ndarray]]
+#: What every route of every law carries inward and outward, summed over the plane, two (S,) each.
+Ways = list[tuple[np.ndarray, np.ndarray]]
 
 
 class Ledger:
@@ -32,7 +34,8 @@ class Ledger:
         start = self.model.leaf_offset(leaf)
         return slice(start, start + self.model.leaves[leaf].stop - self.model.leaves[leaf].start)
 
-    def _range(self, term: ReactionTerm) -> slice:
+    def range_of(self, term: ReactionTerm) -> slice:
+        """Return the planes of a reaction."""
         return slice(term.start, term.stop) if term.leaf is None else self.planes(term.leaf)
 
     def _names(self) -> tuple[tuple[str, int], ...]:
@@ -51,25 +54,41 @@ class Ledger:
         self, u: np.ndarray, blood: np.ndarray, flux: np.ndarray, ports: np.ndarray, linearised: Linearised | None = None
     ) -> np.ndarray:
         """Return the rate of every row (S, row) [mol/s]; the routes of a law add up to the flux that the stage used."""
-        model, area = self.model, self.area
-        s_count = u.shape[0]
-        out = np.zeros((s_count, len(self.names)))
-        row = 0
-        for k, law in enumerate(model.laws):
-            tail = np.broadcast_to(blood[:, None], ports.shape[1:]) if law.tail == BLOOD else ports[law.tail]
-            net, first = np.zeros(s_count), row
-            for route in law.routes:
-                inward, outward, _, _ = route.flux(tail[None], ports[law.head][None])
-                out[:, row], out[:, row + 1] = (np.asarray(inward)[0] * area).sum(-1), (np.asarray(outward)[0] * area).sum(-1)
-                net += out[:, row] - out[:, row + 1]
-                row += 2
-            # the law holds to the tolerance of Newton's method; the rest belongs to its first route
-            rest = (flux[k] * area).sum(-1) - net
-            out[:, first] += np.maximum(rest, 0.0)
-            out[:, first + 1] += np.maximum(-rest, 0.0)
+        out, row = self._crossed(flux, self._ways(blood, ports))
         row = self._ledger_first_order(out, row, u, blood)
         self._ledger_reactions(out, row, u, linearised)
         return out
+
+    def rows(self, u: np.ndarray, blood: np.ndarray, flux: np.ndarray, ways: Ways, sums: np.ndarray) -> np.ndarray:
+        """Return the same of a layered block where the routes' flows and the plane sums of the cells (S, nx) are known."""
+        out, row = self._crossed(flux, ways)
+        row = self.first_order(out, row, sums, blood)
+        self._ledger_reactions(out, row, u, None)
+        return out
+
+    def _ways(self, blood: np.ndarray, ports: np.ndarray) -> Ways:
+        found: Ways = []
+        for law in self.model.laws:
+            tail = np.broadcast_to(blood[:, None], ports.shape[1:]) if law.tail == BLOOD else ports[law.tail]
+            for route in law.routes:
+                inward, outward, _, _ = route.flux(tail[None], ports[law.head][None])
+                found.append(((np.asarray(inward)[0] * self.area).sum(-1), (np.asarray(outward)[0] * self.area).sum(-1)))
+        return found
+
+    def _crossed(self, flux: np.ndarray, ways: Ways) -> tuple[np.ndarray, int]:
+        """Return a new table (S, row) with the rows of the routes, and the next row."""
+        out, row = np.zeros((flux.shape[1], len(self.names))), 0
+        for k, law in enumerate(self.model.laws):
+            net, first = np.zeros(flux.shape[1]), row
+            for _ in law.routes:
+                out[:, row], out[:, row + 1] = ways[row // 2]
+                net += out[:, row] - out[:, row + 1]
+                row += 2
+            # the law holds to the tolerance of Newton's method; the rest belongs to its first route
+            rest = (flux[k] * self.area).sum(-1) - net
+            out[:, first] += np.maximum(rest, 0.0)
+            out[:, first + 1] += np.maximum(-rest, 0.0)
+        return out, row
 
     def _ledger_first_order(self, out: np.ndarray, row: int, u: np.ndarray, blood: np.ndarray) -> int:
         nx = self.model.grid[0]
@@ -90,7 +109,7 @@ class Ledger:
     def _ledger_reactions(self, out: np.ndarray, row: int, u: np.ndarray, linearised: Linearised | None) -> None:
         """Add what reactions take, by the linearisation that the last pass used, and form, by the state before it."""
         for i, term in enumerate(self.model.reactions):
-            own = self._range(term)
+            own = self.range_of(term)
             for s, product in enumerate(term.law.product):
                 if linearised is None:
                     taken = formed = self._sums(term, s, u[s, own]).sum()

@@ -9,7 +9,7 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.transport.block.axis import Axis
 
-__all__ = ["from_function", "from_image", "patch", "pores"]
+__all__ = ["from_function", "from_image", "from_numbers", "patch", "pores"]
 
 _SAMPLES = 8
 
@@ -45,7 +45,13 @@ def patch(y: Axis, z: Axis, center_m: tuple[float, float], radius_m: float, fact
 
 
 def pores(y: Axis, z: Axis, count: int, radius_m: float, factor: float, seed: int) -> np.ndarray:
-    """Return `count` discs at random places; where discs overlap they count once."""
+    """Return `count` discs at random places; where discs overlap they count once.
+
+    Raises
+    ------
+    InputError
+        If there is none, a disc has no size or is larger than the block, or the factor is no density.
+    """
     if count < 1:
         raise InputError("pores", got=count, expected="at least 1")
     rng = np.random.default_rng(seed)
@@ -53,6 +59,10 @@ def pores(y: Axis, z: Axis, count: int, radius_m: float, factor: float, seed: in
     _check_factor(factor)
     if not (np.isfinite(radius_m) and radius_m > 0):
         raise InputError("radius of pores", got=f"{radius_m} m", expected="a finite length > 0 m")
+    widest = min(float(y.edge_m[-1]), float(z.edge_m[-1])) / 2
+    if radius_m > widest:
+        raise InputError("radius of pores", got=f"{radius_m * 1e6:g} um",
+                         expected=f"at most {widest * 1e6:g} um: it must fit into the block")  # fmt: skip
 
     def inside(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.any([np.hypot(a - p, b - q) <= radius_m for p, q in places], axis=0)
@@ -80,6 +90,28 @@ def from_image(pixels: np.ndarray, y: Axis, z: Axis, low: float, high: float, *,
     _check_factor(high)
     grey = pixels.reshape(shape[0], pixels.shape[0] // shape[0], shape[1], pixels.shape[1] // shape[1]).mean((1, 3))
     return low + (high - low) * grey
+
+
+def from_numbers(values: object, y: Axis, z: Axis, *, where: str = "values") -> np.ndarray:
+    """Return densities from rows of numbers along y: one per cell, or one per rectangle of cells.
+
+    Raises
+    ------
+    InputError
+        If they are no table of finite numbers >= 0, or the cells are no whole multiple of it.
+    """
+    try:
+        table = np.asarray(values, dtype=float)
+    except (ValueError, TypeError):
+        raise InputError(where, got="values that are no table of numbers", expected="rows of equal length, one per y") from None
+    shape = y.size, z.size
+    if table.ndim != 2 or table.size == 0 or any(c % n for n, c in zip(table.shape, shape, strict=True)):
+        got = " x ".join(str(n) for n in table.shape) or "0 x 0"
+        expected = f"{shape[0]} x {shape[1]}, the cells of the block, or a table of which they are a whole multiple"
+        raise InputError(where, got=f"{got} values", expected=expected)
+    for value in table.flat:
+        _check_factor(float(value))
+    return np.repeat(np.repeat(table, shape[0] // table.shape[0], axis=0), shape[1] // table.shape[1], axis=1)
 
 
 def _check_factor(factor: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from krogh.transport.block.alternating import Alternating
 from krogh.transport.block.base import BlockBase, Known
 from krogh.transport.block.flows import Flows, Linearised
+from krogh.transport.block.forward import Forward
 from krogh.transport.block.kernels import held_and_residual, plane_sums
 from krogh.transport.block.laws import Laws, LawValues
 from krogh.transport.block.model import BlockModel
@@ -93,6 +94,10 @@ class BlockSystem(BlockBase):
     def alternating(self) -> Alternating:
         """Return steps by alternating directions."""
         return Alternating(self.model, spread_maps(self.model, even_maps(self.model)))
+
+    def forward(self) -> Forward:
+        """Return steps of forward Euler in one pass over the cells."""
+        return Forward(self.model, self.laws, self.flows)
 
     def refresh(self) -> None:
         """Drop kept factors."""

@@ -59,7 +59,7 @@ class UnevenFlows(Flows):
         """Return the slope of every reaction at every cell, (S, n, F) per area."""
         found = []
         for term in self.model.reactions:
-            own = u[:, self._range(term)]
+            own = u[:, self.range_of(term)]
             found.append(term.rate[:, :, None] / (1.0 + np.maximum(own, 0.0) * term.inverse_km[:, None, None]) ** 2)
         return found
 
@@ -67,7 +67,7 @@ class UnevenFlows(Flows):
         """Return by how much more of every product a change (S, plane, F) of what it is made from forms, cell by cell."""
         out = np.zeros_like(change)
         for slope, term in zip(slopes, self.model.reactions, strict=True):
-            own = self._range(term)
+            own = self.range_of(term)
             for s, product in enumerate(term.law.product):
                 if product is not None:
                     out[product, own] += slope[s] * change[s, own] * self.area
@@ -80,7 +80,7 @@ class UnevenFlows(Flows):
             row = names.index(f"formed:{term.law.name}@{term.where}")
             for s, product in enumerate(term.law.product):
                 if product is not None:
-                    rows[product, row] += float(((slope[s] * change[s, self._range(term)]) @ self.area).sum())
+                    rows[product, row] += float(((slope[s] * change[s, self.range_of(term)]) @ self.area).sum())
 
     @staticmethod
     def _wide(slope: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ class UnevenFlows(Flows):
         """Return what leaves the block per species (S,) at first order in a state `u` with the fluxes `through` (K, S, F)."""
         out = ((self.uneven.taken * u[:, : self.model.grid[0]]) @ self.area).sum(-1)
         for slope, term in zip(slopes, self.model.reactions, strict=True):
-            out += ((slope * u[:, self._range(term)]) @ self.area).sum(-1)
+            out += ((slope * u[:, self.range_of(term)]) @ self.area).sum(-1)
         for k, law in enumerate(self.model.laws):
             if law.tail == BLOOD:
                 out -= through[k] @ self.area

@@ -10,6 +10,7 @@ import scipy.sparse.csgraph
 import scipy.sparse.linalg
 
 from krogh.errors import InputError
+from krogh.transport.network.open_ends import open_ends
 
 __all__ = ["Flow", "Vessels", "crosswise", "poiseuille_flow", "refine"]
 
@@ -31,12 +32,15 @@ class Vessels:
         Inner radius [m].
     pressure_pa : array (n,)
         Pressure [Pa]; used at the open ends (nodes of one segment), NaN where unknown.
+    flow_m3_s : array (m,), optional
+        Flow from the first to the second end [m3/s]; used at open ends whose pressure is unknown, NaN where unknown.
     """
 
     points_m: np.ndarray
     ends: np.ndarray
     radius_m: np.ndarray
     pressure_pa: np.ndarray
+    flow_m3_s: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no network; the message names the segment."""
@@ -79,7 +83,7 @@ class Flow:
     pressure_pa : array (n,)
         Pressure of every node.
     still_pieces : int
-        Connected pieces without flow (fewer than two open ends with different pressures).
+        Connected pieces without flow: nothing at their open ends drives any.
     """
 
     vessels: Vessels
@@ -104,6 +108,7 @@ def refine(vessels: Vessels, longest_m: float) -> Vessels:
     """Return the same vessels in segments of at most `longest_m`."""
     count = np.maximum(1, np.ceil(vessels.length_m / longest_m - 1e-9)).astype(int)
     points, ends, radius = [*vessels.points_m], [], []
+    flow = None if vessels.flow_m3_s is None else np.repeat(vessels.flow_m3_s, count)
     for (a, b), n, r in zip(vessels.ends, count, vessels.radius_m, strict=True):
         before = a
         for k in range(1, n + 1):
@@ -116,43 +121,37 @@ def refine(vessels: Vessels, longest_m: float) -> Vessels:
             before = after
     pressure = np.full(len(points), np.nan)
     pressure[: len(vessels.pressure_pa)] = vessels.pressure_pa
-    return Vessels(np.array(points), np.array(ends), np.array(radius), pressure)
+    return Vessels(np.array(points), np.array(ends), np.array(radius), pressure, flow)
 
 
 def poiseuille_flow(vessels: Vessels, *, viscosity_pa_s: float = VISCOSITY_PA_S) -> Flow:
-    """Return the flow by Poiseuille's law from the pressures at the open ends; what enters a node leaves it.
+    """Return the flow by Poiseuille's law from pressures or flows at the open ends; what enters a node leaves it.
 
-    ``Q = pi R^4 / (8 mu L) (p_a - p_b)``. A piece whose open ends do not have two different pressures stands still.
+    ``Q = pi R^4 / (8 mu L) (p_a - p_b)``. A piece that nothing drives stands still: its open ends have neither two different
+    pressures nor a flow. Flows of inner segments follow; given ones are not used.
 
     Raises
     ------
     InputError
-        If no piece flows: no open end has a pressure that differs from another of its piece.
+        If no piece flows, or the flows that are given do not add up.
     """
     n, ends = len(vessels.points_m), vessels.ends
     conductance = np.pi * vessels.radius_m**4 / (8 * viscosity_pa_s * vessels.length_m)
-    degree = np.bincount(ends.ravel(), minlength=n)
-    given = (degree == 1) & np.isfinite(vessels.pressure_pa)
-    piece = vessels.pieces
-    pressure = np.zeros(n)
-    flowing = np.zeros(n, dtype=bool)
-    for k in range(piece.max() + 1):
-        own = piece == k
-        held = vessels.pressure_pa[own & given]
-        if held.size >= 2 and np.ptp(held) > 0:
-            flowing |= own
+    given, piece = open_ends(vessels), vessels.pieces
+    flowing = given.flowing
     if not flowing.any():
-        raise InputError("network", got="no flow: no piece has two open ends with different pressures",
-                         expected="pressures at an inlet and an outlet that are connected")  # fmt: skip
-    fixed = given & flowing
-    pressure[fixed] = vessels.pressure_pa[fixed]
+        raise InputError("network", got="no flow: no piece has two open ends with different pressures, or a flow",
+                         expected="pressures at an inlet and an outlet that are connected, or flows at open ends")  # fmt: skip
+    fixed = np.isfinite(given.held_pa)
+    pressure = np.where(fixed, given.held_pa, 0.0)
     free = np.flatnonzero(flowing & ~fixed)
     if free.size:
         rows = np.concatenate([ends[:, 0], ends[:, 1], ends[:, 0], ends[:, 1]])
         cols = np.concatenate([ends[:, 0], ends[:, 1], ends[:, 1], ends[:, 0]])
         data = np.concatenate([conductance, conductance, -conductance, -conductance])
         k = scipy.sparse.coo_matrix((data, (rows, cols)), shape=(n, n)).tocsr()
-        pressure[free] = scipy.sparse.linalg.spsolve(k[free][:, free].tocsc(), -(k[free] @ pressure))
+        right = given.inflow_m3_s[free] - (k[free] @ pressure)
+        pressure[free] = scipy.sparse.linalg.spsolve(k[free][:, free].tocsc(), right)
     flow = np.where(flowing[ends[:, 0]], conductance * (pressure[ends[:, 0]] - pressure[ends[:, 1]]), 0.0)
     # what is below round-off of the largest flow stands still
     flow[np.abs(flow) < 1e-12 * np.abs(flow).max()] = 0.0

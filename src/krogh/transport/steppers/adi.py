@@ -16,6 +16,7 @@ import numpy as np
 
 from krogh.errors import InputError
 from krogh.transport.march import BloodSource, March
+from krogh.transport.steppers.records import Records
 
 if TYPE_CHECKING:
     from krogh.transport.system import System
@@ -62,18 +63,12 @@ def adi_march(
     counts = [max(1, math.ceil((b - a) / step_s - 1e-9)) for a, b in spans]
     if sum(counts) > _MOST_STEPS:
         raise InputError("step", got=f"{sum(counts):.2g} steps", expected=f"at most {_MOST_STEPS:.0g}", hint="use a longer step")
-    method, out = alternating(), March()
+    method, records = alternating(), Records(system, reduce, observe)
     shape, ledger, auc = u.shape, np.zeros((*u.shape[:2], len(system.ledger_names))), np.zeros_like(u)
-    every, done, capacity = max(1, sum(counts) // 1000), 0, system.capacity
+    every, done, capacity = math.ceil(sum(counts) / 1000), 0, system.capacity
 
     def record(t: float, *, left: bool = False) -> None:
-        slope = system.start(u, blood.free(t, left=left))[0] / capacity
-        out.t_s.append(t)
-        out.u.append(reduce(u))
-        out.slope.append(reduce(slope))
-        out.ledger.append(ledger.copy())
-        if observe is not None:
-            observe(t, u, slope)
+        records.take(t, u, ledger, u + system.start(u, blood.free(t, left=left))[0] / capacity, 1.0)
 
     for (start, stop), count in zip(spans, counts, strict=True):
         h = (stop - start) / count
@@ -86,9 +81,9 @@ def adi_march(
             ledger += gained[None]
             auc += 0.5 * h * (u + new)
             u, done = new, done + 1
-            out.most_negative = min(out.most_negative, float(u.min() / max(float(u.max()), 1e-300)))
             if progress is not None and done % every == 0:
                 progress((t + h) / t_end_s)
     record(t_end_s, left=True)
+    out = records.out
     out.auc, out.final, out.stats.steps = auc, u, done
     return out

@@ -11,6 +11,7 @@ import numpy as np
 from krogh.errors import InputError
 from krogh.transport.flows import euler_step
 from krogh.transport.march import BloodSource, March
+from krogh.transport.steppers.records import Records
 
 if TYPE_CHECKING:
     from krogh.transport.system import System
@@ -47,46 +48,43 @@ def explicit_march(
     if sum(counts) > _MOST_STEPS:
         raise InputError("step", got=f"{sum(counts):.2g} explicit steps", expected=f"at most {_MOST_STEPS:.0g}",
                          hint="use --method esdirk43 or a shorter run")  # fmt: skip
-    cells = system.capacity > 0
-    inverse = np.where(cells, 1.0 / np.where(cells, system.capacity, 1.0), 0.0)
-    flat_inverse = np.ascontiguousarray(np.broadcast_to(inverse, u.shape)).ravel()
-    out = March()
+    step = system.forward().step if hasattr(system, "forward") else _Plain(system, u).step
+    records = Records(system, reduce, observe)
     ledger = np.zeros((*u.shape[:2], len(system.ledger_names)))
     auc = np.zeros_like(u)
-    every = max(1, sum(counts) // 1000)
+    every = math.ceil(sum(counts) / 1000)
     t, done = 0.0, 0
     for start, stop, count in zip([0.0, *stops], stops, counts, strict=False):
         dt = (stop - start) / count
         u = np.ascontiguousarray(system.consistent(u, blood.free(start)))
         for k in range(count):
-            now = blood.free(t)
-            f, flows = system.start(u, now)
+            new, flows = step(dt, u, blood.free(t), auc)
             if done % every == 0:
-                _record(out, t, u, f * inverse, ledger, reduce, observe)
+                records.take(t, u, ledger, new, dt)
             ledger += dt * flows
-            euler_step(u.ravel(), f.ravel(), flat_inverse, dt, auc.ravel())
             t, done = start + (k + 1) * dt, done + 1
-            u = np.ascontiguousarray(system.consistent(u, blood.free(t, left=k == count - 1)))
+            u = np.ascontiguousarray(system.consistent(new, blood.free(t, left=k == count - 1)))
             if progress is not None and done % every == 0:
                 progress(t / t_end_s)
-    _record(out, t, u, system.start(u, blood.free(t, left=True))[0] * inverse, ledger, reduce, observe)
+    last, _ = step(dt, u, blood.free(t, left=True), np.zeros_like(u))
+    records.take(t, u, ledger, last, dt)
+    out = records.out
     out.auc, out.final, out.stats.steps = auc, u, done
     return out
 
 
-def _record(
-    out: March,
-    t: float,
-    u: np.ndarray,
-    slope: np.ndarray,
-    ledger: np.ndarray,
-    reduce: Callable[[np.ndarray], np.ndarray],
-    observe: Callable[[float, np.ndarray, np.ndarray], None] | None,
-) -> None:
-    u = u.copy()  # the steps go on in place
-    out.t_s.append(t)
-    out.u.append(reduce(u))
-    out.slope.append(reduce(slope))
-    out.ledger.append(ledger.copy())
-    if observe is not None:
-        observe(t, u, slope)
+class _Plain:
+    """Take a step of any system by its F; :class:`krogh.transport.block.forward.Forward` does it for blocks in one pass."""
+
+    def __init__(self, system: System, u: np.ndarray) -> None:
+        self._system = system
+        cells = system.capacity > 0
+        inverse = np.where(cells, 1.0 / np.where(cells, system.capacity, 1.0), 0.0)
+        self._inverse = np.ascontiguousarray(np.broadcast_to(inverse, u.shape)).ravel()
+
+    def step(self, dt: float, u: np.ndarray, blood: np.ndarray, auc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return u + dt F / C and the ledger rates; add dt u to `auc`."""
+        rate, flows = self._system.start(u, blood)
+        new = np.empty_like(u)
+        euler_step(u.ravel(), rate.ravel(), self._inverse, dt, auc.ravel(), new.ravel())
+        return new, flows

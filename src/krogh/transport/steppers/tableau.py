@@ -50,6 +50,13 @@ class Tableau:
         return float(self.a[-1, -1])
 
     @cached_property
+    def beyond(self) -> np.ndarray:
+        """Return by how much the weights differ from those that integrate a polynomial through all stage times exactly."""
+        c = self.c
+        powers = np.arange(c.size)
+        return np.linalg.solve(c[None, :] ** powers[:, None], 1.0 / (powers + 1)) - self.b
+
+    @cached_property
     def ahead(self) -> tuple[tuple[float, ...], ...]:
         """Return, for every stage, weights of the (up to three) stages before it whose parabola leads there."""
         c = self.c
