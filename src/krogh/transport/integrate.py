@@ -6,6 +6,7 @@ A dose belongs to the step that starts with it: the last stage of the step that 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -105,6 +106,19 @@ def integrate(
 _TRACE = 1e-9
 #: Share of the area of the blood so far that a step may be judged by: its own is next to nothing long after a dose.
 _TAIL = 1e-2
+#: The same of the area of the whole run: blood that rises from nothing is round-off at first.
+_HEAD = 1e-5
+
+
+def _area(blood: BloodSource, t_end: float) -> np.ndarray:
+    """Return roughly the area under the blood (B, S), from what it is at some times after every dose."""
+    edges = [0.0, *sorted(float(e) for e in blood.events(t_end) if 0 < e < t_end), t_end]
+    total = np.zeros_like(blood.free(0.0))
+    for start, end in itertools.pairwise(edges):
+        times = start + (end - start) * np.concatenate([[0.0], np.logspace(-6, 0, 25)])
+        values = np.stack([np.abs(blood.free(t, left=t == end)) for t in times])
+        total += np.trapezoid(values, times, axis=0)
+    return total
 
 
 class _Marcher:
@@ -130,6 +144,7 @@ class _Marcher:
         self.scale = np.zeros((*system.shape[:2], 1))
         self.most = np.zeros(system.shape[:2])
         self.dosed = np.zeros(system.shape[:2])
+        self.ahead = np.zeros(system.shape[:2])
         self.out = March()
 
     # -- one step --------------------------------------------------------------------------------------------------------------
@@ -160,7 +175,8 @@ class _Marcher:
         for beyond, b, blood in zip(self.table.beyond, self.table.b, step.bloods, strict=True):
             missed += h * beyond * blood
             area += h * b * blood
-        return float((np.abs(missed) / (self.rtol * (np.abs(area) + _TAIL * self.dosed) + 1e-300)).max())
+        least = np.maximum(_TAIL * self.dosed, _HEAD * self.ahead)
+        return float((np.abs(missed) / (self.rtol * (np.abs(area) + least) + 1e-300)).max())
 
     def _positive(self, step: Step) -> bool:
         """Return undershoots to the neighbour towards the blood; False where that would exceed the tolerance.
@@ -205,6 +221,7 @@ class _Marcher:
         ledger = np.zeros((*u.shape[:2], self.signs.size))
         auc = np.zeros_like(u)
         start, fresh = self.system.start(u, self.blood.free(0.0)), True
+        self.ahead = _area(self.blood, t_end)
         self._record(t, u, start[0], ledger)
         while index < len(events):
             stop = events[index]
