@@ -100,5 +100,6 @@ def test_a_batch_equals_its_members_one_by_one(method):
     batch = run(range(4))
     for i in range(4):
         alone = run([i])
-        np.testing.assert_allclose(batch.final[i], alone.final[0], rtol=1e-12, atol=1e-12 * np.abs(alone.final).max())
-        np.testing.assert_allclose(batch.auc[i], alone.auc[0], rtol=1e-12)
+        # Newton ends at 1e-10 with a fixed step, and a batch ends with its slowest member: round-off may decide on one more
+        np.testing.assert_allclose(batch.final[i], alone.final[0], rtol=1e-10, atol=1e-10 * np.abs(alone.final).max())
+        np.testing.assert_allclose(batch.auc[i], alone.auc[0], rtol=1e-10)
