@@ -25,6 +25,7 @@ FloatArray = NDArray[np.float64]
 _STAGES = (2500, 10_000)
 #: What a component must promise on each stage, in ln(voxels) for each of its numbers; fewer voxels flatter it more.
 _PRICES = (0.5, 0.25)
+_ROUNDS = 10  # on a stage: a start for the next, not a summit
 
 
 def _groups(features: FloatArray, n_groups: int) -> NDArray[np.int64]:
@@ -119,7 +120,8 @@ def learn_prior(
         if start.n_components < n:
             break
         for i, (part, price) in enumerate(zip(parts, _PRICES, strict=False)):
-            start = climb(part, start, em_rounds=0 if i else 3, threads=threads, progress=progress).prior
+            em_rounds = 0 if i else 3
+            start = climb(part, start, max_rounds=_ROUNDS, em_rounds=em_rounds, threads=threads, progress=progress).prior
             gain, before[i] = _evidence(part, start, threads) - before[i], _evidence(part, start, threads)
             if gain * n_voxels / part.n_voxels < price * each:
                 return best
