@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import dirichlet, logistic, norm
 
+from krogh.fexi.benchmark_tissues import draw_two_tissues
+from krogh.fexi.learned import start
 from krogh.fexi.learned.hyperprior import WIDTH_SD, WIDTH_SPREAD, move
 from krogh.fexi.learned.occam import _log_correlations, hyperprior_density, log_marginal
 from krogh.fexi.learned.prior import MixturePrior
+from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.learned.scan_prior import learn_size
+from krogh.fexi.models.axr import AxrModel
 
 BOUNDS = np.array([[0.0, 1.0]] * 3)
 
@@ -72,3 +76,16 @@ def test_laplace_gives_the_integral_of_a_gaussian_evidence():
     one, two = log_marginal(Narrow(1e-3), here), log_marginal(Narrow(1e-4), here)
     assert one - two == pytest.approx(3 * np.log(10), rel=1e-3)  # ten times narrower in three means
     assert log_marginal(Narrow(1.0), MixturePrior(BOUNDS, np.ones(1), np.empty((0, 3)), np.empty((0, 3, 3)))) == 0.0
+
+
+def test_a_search_in_stages_ends_where_one_search_does(monkeypatch):
+    data = draw_two_tissues(600, snr=50.0)
+    scan = prepare_scan(AxrModel(), data.protocol, data.signals, 0.02, "per-series")
+    problem, found = scan.problem(scan.dictionary(), scan.rows), []
+    for stages in ((100, 250), (10_000,)):
+        monkeypatch.setattr(start, "_STAGES", stages)
+        found.append(start.learn_prior(AxrModel(), data.protocol, problem, scan.signals, max_components=1))
+    staged, whole = found
+    assert staged.converged
+    assert staged.prior.n_components == whole.prior.n_components > 0
+    assert staged.history[-1] == pytest.approx(whole.history[-1], abs=0.2)
