@@ -16,6 +16,7 @@ from krogh.fexi.learned.hyperprior import move, penalty, penalty_slope, scores
 from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u, uniform_prior
 from krogh.fexi.learned.regions import region_posterior
+from krogh.fexi.learned.sampling import Signals
 from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.learned.scan_prior import reduced
 from krogh.fexi.learned.start import first_guess
@@ -59,7 +60,7 @@ def test_gradients_are_those_of_the_density_and_the_hyperprior():
 
 
 def _exact_log_likelihood(y, theta, sd):
-    """ln of the Rician likelihood, S0 of each series integrated numerically over a flat prior (independent of the kernels)."""
+    """ln of the Rician likelihood, S0 of each series integrated numerically over a prior flat in its length S0 |e|."""
     shape, total = AxrModel().shape(theta[None], PROTOCOL)[0], 0.0
     for s in range(PROTOCOL.n_series):
         rows = np.flatnonzero(PROTOCOL.series_index == s)
@@ -70,7 +71,7 @@ def _exact_log_likelihood(y, theta, sd):
             return np.prod(z * np.exp(-0.5 * (z - a) ** 2) * ive(0, z * a))
 
         peak = z @ e / (e @ e)
-        total += np.log(quad(density, max(peak - 9, 0), peak + 9, epsabs=1e-14)[0])
+        total += np.log(np.sqrt(e @ e) * quad(density, max(peak - 9, 0), peak + 9, epsabs=1e-14)[0])
     return total
 
 
@@ -89,6 +90,38 @@ def test_likelihood_is_the_rician_one_with_s0_integrated_out():
             mine[i] = problem.take(slice(v, v + 1)).expected_masses(log_w)[0]
         near = exact > exact.max() - 12
         np.testing.assert_allclose((mine - exact)[near] - (mine - exact)[near].mean(), 0, atol=0.02)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.7], ids=["one S0", "S0 within a factor of 2"])
+def test_a_free_s0_says_nothing_of_the_tissue(spread):
+    """The mean gradient of ln L at the truth is zero whatever S0 is; a prior flat in S0 itself pulls ADC by 0.37 a voxel."""
+    rng, n, snr = np.random.default_rng(1), 60_000, 20.0
+    truth, step = np.array([0.8e-9, 0.2, 3.0]), np.array([0.01e-9, 0.01, 0.1])
+    clean = np.exp(rng.uniform(-spread, spread, (n, 1))) * AxrModel().shape(truth[None], PROTOCOL)
+    part = Signals.of(AxrModel(), PROTOCOL, add_noise(clean, 1 / snr, rng), np.full(n, 1 / snr), None)
+    points = np.concatenate([truth + np.diag(step), truth - np.diag(step)])
+    level = part.log_likelihood(np.broadcast_to(points, (n, 6, 3)))
+    slope = (level[:, :3] - level[:, 3:]) / (2 * step * UNIT)
+    assert np.all(np.abs(slope.mean(axis=0)) < 4 * slope.std(axis=0) / np.sqrt(n))
+    shape = AxrModel().shape(points, PROTOCOL)
+    length = np.log(np.stack([np.linalg.norm(shape[:, PROTOCOL.series_index == s], axis=1) for s in range(4)])).sum(axis=0)
+    flat = slope.mean(axis=0) - (length[:3] - length[3:]) / (2 * step * UNIT)
+    assert np.all(np.abs(flat) > 6 * slope.std(axis=0) / np.sqrt(n))  # the check can tell
+
+
+def test_dictionary_and_samples_have_one_likelihood():
+    data = draw_two_tissues(4, snr=50.0)
+    scan = prepare_scan(AxrModel(), PROTOCOL, data.signals, 0.02, "per-series")
+    grid = scan.dictionary()
+    atoms, problem = np.linspace(0, grid.n_atoms - 1, 9).astype(int), scan.problem(grid, np.arange(4))
+    sampled = scan.part(np.arange(4)).log_likelihood(np.tile(grid.theta[atoms], (4, 1, 1)))
+    table = np.empty((4, 9))
+    for v in range(4):
+        for i, j in enumerate(atoms):
+            log_w = np.full(grid.n_atoms, -1e9)
+            log_w[j] = 0.0
+            table[v, i] = problem.take(slice(v, v + 1)).expected_masses(log_w)[0]
+    np.testing.assert_allclose(np.diff(sampled, axis=1), np.diff(table, axis=1), rtol=1e-6, atol=1e-6)
 
 
 def test_uniform_prior_gives_the_floor_of_the_origin_set():

@@ -50,9 +50,9 @@ def fit(
     noise_sd : float or array [voxel], optional
         SD of the noise of one channel; default: estimated from the residuals of all voxels together.
     s0 : {"per-series", "known"} or array
-        Free S0 per series (integrated out over a flat prior), S0 = 1, or values [voxel, series].
+        Free S0 per series (integrated out over a prior ~ 1 / S0), S0 = 1, or values [voxel, series].
     prior : {"scan", "uniform"}, MixturePrior, or dict of int to MixturePrior
-        Learned from these voxels (default; from 10,000 of them where there are more), uniform within the bounds, or given, for
+        Learned from these voxels (default; from up to 100,000 of them), uniform within the bounds, or given, for
         all or by tissue label.
     labels : array of int [voxel], optional
         Tissues: one prior is learned for each.

@@ -55,7 +55,7 @@ def fit(
     noise_sd : float or array [voxel], optional
         SD of the noise of one channel; default: estimated from the residuals of all voxels together.
     s0 : {"per-series", "known"} or array
-        Free S0 per series (integrated out over a flat prior), S0 = 1, or values [voxel, series].
+        Free S0 per series (integrated out over a prior ~ 1 / S0), S0 = 1, or values [voxel, series].
     prior, labels
         As of ``eb``.
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional

@@ -34,8 +34,10 @@ def _log_likelihood(z, level, pointer, known, shape, out):  # type: ignore[no-un
                 total += level[s] * (ze - 0.5 * level[s] * ee) - 0.5 * zz
             else:
                 total -= (0.5 - 0.25 * size / zz) * (zz - ze * ze / ee)
-                if size != 2:
-                    total += (0.25 * size - 0.5) * math.log(ee)
+                if size == 2:
+                    product /= ee
+                else:
+                    total += 0.25 * size * math.log(ee)
         out[m] = total - 0.5 * math.log(product)
 
 

@@ -1,12 +1,15 @@
 """Compiled sums over the atoms of a dictionary: likelihood, masses, marginals and moments of every voxel.
 
-With signals z = y / noise SD and S0 of a series integrated out over a flat prior, the Rician likelihood at large SNR
-(``I0(x) ~ exp(x) / sqrt(2 pi x)``) is, up to a factor of the voxel,
+With signals z = y / noise SD and S0 of a series integrated out over a prior ~ 1 / S0 (flat in the length S0 |e_s| of its
+signals), the Rician likelihood at large SNR (``I0(x) ~ exp(x) / sqrt(2 pi x)``) is, up to a factor of the voxel,
 
     ln L = - 1/2 sum_s (1 - G_s / (2 |z_s|^2)) (|z_s|^2 - (z_s . d_s)^2) + c,
-    d_s = e_s / |e_s|,   c = sum_s (G_s / 4 - 1/2) ln |e_s|^2 - 1/2 sum_g ln e_g
+    d_s = e_s / |e_s|,   c = sum_s G_s / 4 ln |e_s|^2 - 1/2 sum_g ln e_g
 
 with G_s volumes in series s and e the signal for S0 = 1; with S0 known, ``ln L = - 1/2 sum_g ((z_g - S0 e_g)^2 + ln e_g)``.
+
+A prior flat in S0 itself would add ``- ln |e_s|``: that density is not normalised over z for given |z_s|, so that the evidence
+of a scan would grow with the mean of 1 / |e_s| over the prior, whatever the data.
 """
 
 from __future__ import annotations

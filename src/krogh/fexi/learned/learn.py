@@ -25,7 +25,7 @@ __all__ = ["GridEvidence", "climb", "update_mixture"]
 FloatArray = NDArray[np.float64]
 _WIDTH_VOXELS = 4.0
 _EM_ROUNDS = 3
-_FISHER_VOXELS = 10_000
+_FISHER_VOXELS = 5_000
 
 
 def update_mixture(prior: MixturePrior, u: FloatArray, mass: FloatArray, *, rounds: int = 3) -> MixturePrior:
@@ -62,7 +62,7 @@ def voxel_scores(problem: Problem, prior: MixturePrior, log_w: FloatArray, rows:
 
 @dataclass(frozen=True)
 class GridEvidence:
-    """Evidence of the voxels of `problem`, summed over its dictionary; the Fisher matrix comes from 1,500 of them."""
+    """Evidence of the voxels of `problem`, summed over its dictionary; the Fisher matrix comes from 5,000 of them."""
 
     problem: Problem
     threads: int = 1

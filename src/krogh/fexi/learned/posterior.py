@@ -71,7 +71,7 @@ class Problem:
 
 
 def make_problem(grid: Dictionary, signals: FloatArray, noise_sd: FloatArray, *, s0: FloatArray | None = None) -> Problem:
-    """Return the problem of `signals` [voxel, volume] with `noise_sd` [voxel], S0 [voxel, series] known or free."""
+    """Return the problem of `signals` [voxel, volume] with `noise_sd` [voxel]; S0 [voxel, series] known, or free (~ 1 / S0)."""
     z = np.ascontiguousarray(signals[:, grid.order] / noise_sd[:, None])
     starts = grid.pointer[:-1]
     with np.errstate(divide="ignore"):
@@ -79,7 +79,7 @@ def make_problem(grid: Dictionary, signals: FloatArray, noise_sd: FloatArray, *,
     square = np.add.reduceat(grid.shape**2, starts, axis=0)
     sizes = np.diff(grid.pointer)
     if s0 is None:
-        constant = ((0.25 * sizes - 0.5)[:, None] * np.log(square)).sum(axis=0) - 0.5 * log_e
+        constant = 0.25 * (sizes[:, None] * np.log(square)).sum(axis=0) - 0.5 * log_e
         table = grid.shape / np.sqrt(np.repeat(square, sizes, axis=0))
         level = np.ones((z.shape[0], sizes.size))
     else:

@@ -35,7 +35,8 @@ __all__ = ["PriorChoice", "ScanPrior", "average", "facts", "group_rows", "predic
 FloatArray = NDArray[np.float64]
 #: What a user may give as prior: a name, a mixture, or one mixture per tissue label.
 PriorChoice = str | MixturePrior | Mapping[int, MixturePrior]
-LEARN_VOXELS = 10_000
+LEARN_VOXELS = 100_000
+_LEARN_WORK = 1.2e9  # voxels x tissues of the dictionary that one pass over the voxels may cost: some ten seconds
 _DRAWS = 32
 
 
@@ -112,11 +113,16 @@ def group_rows(scan: Scan, labels: ArrayLike | None) -> dict[int, NDArray[np.int
     return {int(v): usable[label[usable] == v] for v in np.unique(label[usable])}
 
 
+def learn_size(n_voxels: int, n_atoms: int) -> int:
+    """Return from how many of `n_voxels` a prior is learned: at most 100,000, fewer on a fine dictionary, 10,000 on any."""
+    return min(n_voxels, LEARN_VOXELS, max(10_000, int(_LEARN_WORK / n_atoms)))
+
+
 def scan_prior(
     scan: Scan, grid: Dictionary, rows: NDArray[np.intp], *, prior: str | MixturePrior = "scan", max_components: int = 5,
     threads: int = 1, progress: Progress | None = None,
 ) -> ScanPrior:  # fmt: skip
-    """Return the prior of the voxels `rows`: learned from (10,000 of) them ("scan"), uniform, or as given.
+    """Return the prior of the voxels `rows`: learned from (up to 100,000 of) them ("scan"), uniform, or as given.
 
     Raises
     ------
@@ -131,7 +137,7 @@ def scan_prior(
     strong = rows[scan.flag[rows] == Flag.OK]
     if prior == "uniform" or strong.size < 2:
         return ScanPrior(flat, flat, True)
-    some = strong[np.linspace(0, strong.size - 1, min(strong.size, LEARN_VOXELS)).astype(np.intp)]
+    some = strong[np.linspace(0, strong.size - 1, learn_size(strong.size, grid.n_atoms)).astype(np.intp)]
     problem = scan.problem(grid, some)
     found = learn_prior(
         scan.model, scan.protocol, problem, scan.signals[some], None if scan.s0 is None else scan.s0[some],
