@@ -8,6 +8,7 @@ of each series.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from krogh.errors import InputError
 from krogh.fexi.interface import SignalModel
-from krogh.fexi.learned.prior import MixturePrior, to_u
+from krogh.fexi.learned.prior import MixturePrior, log_uniform, to_u
 from krogh.fexi.precision import fisher
 from krogh.fexi.protocol import Protocol
 
@@ -69,6 +70,26 @@ class Dictionary:
         level = prior.log_density(self.u) + self.log_volume
         top = level.max()
         return np.asarray(level - top - math.log(np.exp(level - top).sum()))
+
+    def weights(self, priors: Sequence[MixturePrior], atoms: NDArray[np.intp]) -> FloatArray:
+        """Return the mass at the atoms `atoms` of many priors of as many components [atom, prior]; it adds to 1 over the atoms.
+
+        The exponents of all Gaussians are one product of matrices, of the squares, products and values of u with numbers of each.
+        """
+        u, volume = self.u[atoms], np.exp(self.log_volume[atoms])
+        first, second = np.triu_indices(u.shape[1])
+        features = np.concatenate([u[:, first] * u[:, second], u, np.ones((u.shape[0], 1))], axis=1)
+        out = np.exp(log_uniform(u))[:, None] * np.array([prior.weight[0] for prior in priors])
+        for k in range(priors[0].n_components):
+            mean, cov = np.array([prior.mean[k] for prior in priors]), np.array([prior.cov[k] for prior in priors])
+            precision = np.linalg.inv(cov)
+            square = -0.5 * precision[:, first, second] * np.where(first == second, 1.0, 2.0)
+            slope = np.einsum("dij,dj->di", precision, mean)
+            norm = np.log([prior.weight[k + 1] for prior in priors])
+            norm -= 0.5 * (np.linalg.slogdet(2 * np.pi * cov)[1] + np.sum(slope * mean, axis=1))
+            out += np.exp(features @ np.concatenate([square, slope, norm[:, None]], axis=1).T)
+        out *= volume[:, None]
+        return out / out.sum(axis=0)
 
 
 def _axis(low: float, high: float, step: NDArray[np.float64], at: FloatArray) -> FloatArray:

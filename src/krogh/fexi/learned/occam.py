@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from krogh.fexi.learned.ascend import Evidence, curvature
-from krogh.fexi.learned.hyperprior import WEIGHT_VOXELS, WIDTH_SPREAD, move, penalty
+from krogh.fexi.learned.hyperprior import WEIGHT_VOXELS, WIDTH_SPREAD, penalty
 from krogh.fexi.learned.prior import MixturePrior
 
-__all__ = ["hyperprior_density", "log_marginal"]
+__all__ = ["hyperprior_density", "log_change", "log_marginal"]
 
 FloatArray = NDArray[np.float64]
-_STEP = 1e-5
 
 
 def _log_correlations(n: int) -> float:
@@ -34,22 +33,17 @@ def _log_correlations(n: int) -> float:
     return float(np.sum(0.5 * k * np.log(np.pi) + gammaln(2 + 0.5 * (n - 1 - k)) - gammaln(2 + 0.5 * (n - 1))))
 
 
-def _shape(cov: FloatArray) -> FloatArray:
-    """Return logarithms of the SDs and the correlations of `cov`."""
-    sd = np.sqrt(np.diag(cov))
-    return np.concatenate([np.log(sd), (cov / np.outer(sd, sd))[np.tril_indices(sd.size, -1)]])
+def log_change(prior: MixturePrior, k: int, at: MixturePrior | None = None) -> float:
+    """Return ln of the volume of (mean, log SDs, correlations) of component `k` per volume of the coordinates local to `prior`.
 
-
-def _log_change(prior: MixturePrior, k: int) -> float:
-    """Return ln of the volume of (mean, log SDs, correlations) of component `k` per volume of its local coordinates."""
-    n, n_par = prior.n_components, prior.bounds.shape[0]
-    size = n_par + n_par * (n_par + 1) // 2
-    first, columns = n + 1 + k * size, []
-    for i in range(n_par, size):
-        step = np.zeros(n + 1 + n * size)
-        step[first + i] = _STEP
-        columns.append((_shape(move(prior, step).cov[k]) - _shape(move(prior, -step).cov[k])) / (2 * _STEP))
-    return float(np.linalg.slogdet(np.array(columns))[1] + 0.5 * np.linalg.slogdet(prior.cov[k])[1])
+    `at` is the moved prior at which it is taken (none: `prior` itself). With the Cholesky roots R of `prior` and T of `at`, SDs
+    s_i and t_i = T_ii / s_i of p parameters it is ``sum_i i ln R_ii + (p - i + 2) ln t_i - (i - 1) ln s_i``: the rows of T in
+    spherical coordinates, and the root of a correlation matrix (Lewandowski 2009).
+    """
+    root, moved = (np.linalg.cholesky(g.cov[k]) for g in (prior, at or prior))
+    sd, i = np.sqrt(np.sum(moved**2, axis=1)), np.arange(1, root.shape[0] + 1)
+    angles = (i[::-1] + 1) * np.log(np.diag(moved) / sd) - (i - 1) * np.log(sd)
+    return float(np.sum(i * np.log(np.diag(root)) + angles))
 
 
 def hyperprior_density(prior: MixturePrior) -> float:
@@ -57,7 +51,7 @@ def hyperprior_density(prior: MixturePrior) -> float:
     n, n_par = prior.weight.size, prior.bounds.shape[0]
     each = n_par * math.log(WIDTH_SPREAD * math.sqrt(2 * math.pi)) + _log_correlations(n_par)
     weights = float(gammaln(n * WEIGHT_VOXELS) - n * gammaln(WEIGHT_VOXELS))
-    change = sum(_log_change(prior, k) for k in range(prior.n_components))
+    change = sum(log_change(prior, k) for k in range(prior.n_components))
     return penalty(prior) + weights - prior.n_components * each + change
 
 

@@ -1,61 +1,101 @@
 """The posterior of the mean of a region: its own prior, and how uncertain that prior is.
 
-The voxels of a region are given a prior of their own (one Gaussian on the logit scale and the background), learned from them. The
-posterior of the mean over its voxels then has two parts,
+The voxels of a region are given a prior of their own (one Gaussian on the logit scale and the background), which they themselves
+leave more or less open. Under each of the priors phi_s drawn from what they leave open, with shares w_s, the voxels are
+independent, so that their mean has
 
-    Var = sum_v Cov(theta | y_v) / n^2 + D I^-1 D',    D = d E[mean] / d phi = mean_v Cov(theta, score | y_v),
+    m_s = mean_v E(theta | y_v, phi_s),    V_s = sum_v Var(theta | y_v, phi_s) / n^2.
 
-what the voxels leave open when the prior is known, and what the region leaves open about its prior phi (I: empirical Fisher
-matrix of phi and curvature of its hyperprior). The second is the larger one at low SNR; leaving it out gives intervals that are
-many times too narrow.
+The posterior is the mixture over s with shares w_s of beta distributions within the bounds that have these moments. At low SNR
+most of its spread is that of the m_s: a prior taken as known gives intervals that are many times too narrow.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc, ndtr
 
+from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import SignalModel
-from krogh.fexi.learned import _kernel
-from krogh.fexi.learned.hyperprior import penalty_slope, scores
-from krogh.fexi.learned.learn import climb
+from krogh.fexi.learned.ascend import curvature
+from krogh.fexi.learned.hyperposterior import Draws, draw_priors
+from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.posterior import Problem
-from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
+from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.learned.start import first_guess
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["RegionPosterior", "region_posterior"]
 
 FloatArray = NDArray[np.float64]
+_CHUNK = 256
+_WORTH, _MOMENTS = 200, 128
+#: Voxels from which fewer draws are made at a time: the prior is then held so well that they hardly differ.
+_MANY = 1_000
 
 
 @dataclass(frozen=True)
 class RegionPosterior:
-    """Hold the posterior of the mean parameters of a region [param], SI, and the prior that its voxels showed."""
+    """Hold the posterior of the mean parameters of a region, SI.
+
+    Attributes
+    ----------
+    share : array [draw]
+        Of each prior.
+    means, sds : arrays [draw, param]
+        Posterior mean and SD of the mean over the voxels under each prior.
+    prior : MixturePrior
+        The most probable one.
+    worth : float
+        Independent draws that the draws of the prior are worth.
+    """
 
     n_voxels: int
-    mean: FloatArray
-    sd: FloatArray
+    share: FloatArray
+    means: FloatArray
+    sds: FloatArray
     bounds: FloatArray
     prior: MixturePrior
     converged: bool
+    worth: float
 
-    def interval(self, z: float = 1.959964) -> tuple[FloatArray, FloatArray]:
-        """Return mean -+ z SD, taken on the logit scale so that it stays within the bounds (z 1.96: 95 %)."""
-        u = to_u(self.mean, self.bounds)
-        x = (self.mean - self.bounds[:, 0]) / np.ptp(self.bounds, axis=1)
-        half = z * self.sd / np.maximum(np.ptp(self.bounds, axis=1) * x * (1 - x), 1e-300)
-        return to_theta(u - half, self.bounds), to_theta(u + half, self.bounds)
+    @property
+    def mean(self) -> FloatArray:
+        """Posterior mean [param]."""
+        return np.asarray(self.share @ self.means)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Posterior SD [param]."""
+        return np.sqrt(self.share @ (self.sds**2 + (self.means - self.mean) ** 2))
 
     def cdf(self, value: FloatArray) -> FloatArray:
-        """Return the posterior probability of a smaller mean than `value` [param]."""
-        from scipy.special import ndtr
+        """Return the posterior probability of a smaller mean than `value` [..., param]."""
+        low, width = self.bounds[:, 0], np.ptp(self.bounds, axis=1)
+        m = np.clip((self.means - low) / width, 1e-12, 1 - 1e-12)
+        count = np.maximum(m * (1 - m) / np.maximum((self.sds / width) ** 2, 1e-300) - 1, 1e-3)
+        x = np.clip((np.asarray(value) - low) / width, 0, 1)
+        each = betainc(m * count, (1 - m) * count, x[..., None, :])
+        return np.asarray(np.einsum("...sp,s->...p", each, self.share))
 
-        x = (self.mean - self.bounds[:, 0]) / np.ptp(self.bounds, axis=1)
-        spread = self.sd / (np.ptp(self.bounds, axis=1) * x * (1 - x))
-        return np.asarray(ndtr((to_u(value, self.bounds) - to_u(self.mean, self.bounds)) / spread))
+    def interval(self, z: float = 1.959964) -> tuple[FloatArray, FloatArray]:
+        """Return the quantiles [param] that leave out as much on either side as -+ `z` SD of a normal (1.96: 95 %)."""
+        low, high = self.quantile(float(ndtr(-z))), self.quantile(float(ndtr(z)))
+        return low, high
+
+    def quantile(self, level: float) -> FloatArray:
+        """Return the value [param] below which the mean lies with probability `level`."""
+        low, high = self.bounds.T.copy()
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            below = self.cdf(middle) < level
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.asarray(0.5 * (low + high))
 
 
 def region_posterior(
@@ -76,21 +116,56 @@ def region_posterior(
     s0 : array [voxel, series], optional
         Their S0 where it is known.
     """
-    found = climb(problem, first_guess(model, protocol, signals, s0, n_components=1), threads=threads)
-    prior, grid, n_par = found.prior, problem.grid, model.bounds.shape[0]
-    log_w = grid.log_weights(prior)
-    keep = np.flatnonzero(log_w > log_w.max() - 60.0)
-    scale = np.ptp(model.bounds, axis=1)
-    own = scores(prior, grid.u[keep])
-    features = np.ascontiguousarray(np.concatenate([grid.theta[keep] / scale, own], axis=1))
-    mean, cross = np.zeros((problem.n_voxels, features.shape[1])), np.zeros((n_par, features.shape[1]))
-    _kernel.moments(*problem.arguments(slice(None), log_w, keep), features, mean, cross, n_par)
-    each = mean[:, n_par:] - np.exp(log_w[keep]) @ own
-    information = each.T @ each + np.diag(penalty_slope(prior)[1])
-    information += 1e-9 * np.trace(information) * np.eye(information.shape[0])
-    n = problem.n_voxels
-    lever = cross[:, n_par:] / n
-    variance = np.diag(cross[:, :n_par]) / n**2 + np.einsum("pi,ip->p", lever, np.linalg.solve(information, lever.T))
-    return RegionPosterior(
-        n, mean[:, :n_par].mean(axis=0) * scale, np.sqrt(variance) * scale, model.bounds, prior, found.converged
-    )
+    start = first_guess(model, protocol, signals, s0, n_components=1)
+    found = climb(problem, start, em_rounds=0, threads=threads)
+    best, evidence = found.prior, GridEvidence(problem, threads)
+    _, state = evidence.value(best)
+    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))[1:, 1:]
+    atoms = np.flatnonzero(state[0] > state[0].max() - 60.0)
+    sums = _Sums(problem, atoms, threads)
+    many = problem.n_voxels >= _MANY
+    draws = draw_priors(best, matrix, sums.log_evidence, per_round=64 if many else 256, worth=_WORTH)
+    some = draws.resample(_MOMENTS)
+    means, sds = sums.moments(some)
+    return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, best, found.converged, draws.worth)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over the atoms of the dictionary under many priors at once: products of matrices."""
+
+    problem: Problem
+    atoms: NDArray[np.intp]
+    threads: int
+
+    def _reduce(self, reduce: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
+        """Return the sum over chunks of voxels of what `reduce` makes of L_v / max L_v [voxel, atom] and ln max L_v."""
+        parts = [np.empty(0)] * math.ceil(self.problem.n_voxels / _CHUNK)
+
+        def work(rows: slice) -> None:
+            log_l = self.problem.log_likelihood(rows, self.atoms)
+            top = log_l.max(axis=1, keepdims=True)
+            parts[rows.start // _CHUNK] = reduce(np.exp(log_l - top), top)
+
+        run_chunks(work, self.problem.n_voxels, threads=self.threads, progress=None, chunk=_CHUNK)
+        return np.asarray(np.sum(parts, axis=0))
+
+    def log_evidence(self, priors: list[MixturePrior]) -> FloatArray:
+        """Return ln p(Y | prior) of each prior but for a constant [draw]."""
+        weights = self.problem.grid.weights(priors, self.atoms)
+        with np.errstate(divide="ignore"):
+            return self._reduce(lambda likely, top: (np.log(likely @ weights) + top).sum(axis=0))
+
+    def moments(self, draws: Draws) -> tuple[FloatArray, FloatArray]:
+        """Return mean and SD [draw, param] of the mean over the voxels under each prior."""
+        grid, n = self.problem.grid, self.problem.n_voxels
+        low, scale = grid.bounds[:, 0], np.ptp(grid.bounds, axis=1)
+        x, weights = (grid.theta[self.atoms] - low) / scale, grid.weights(draws.priors, self.atoms)
+
+        def reduce(likely: FloatArray, _: FloatArray) -> FloatArray:
+            whole = likely @ weights
+            first, second = (np.stack([(likely * y**k) @ weights / whole for y in x.T]) for k in (1, 2))
+            return np.stack([first.sum(axis=1), np.maximum(second - first**2, 0).sum(axis=1)])
+
+        first, variance = self._reduce(reduce)
+        return low + scale * first.T / n, scale * np.sqrt(variance.T) / n

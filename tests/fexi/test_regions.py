@@ -1,0 +1,110 @@
+"""The posterior of a region: draws of priors follow their density, sums over atoms are those of the kernels, moments are kept."""
+
+import numpy as np
+import pytest
+
+from krogh.fexi.benchmark_tissues import draw_two_tissues
+from krogh.fexi.learned.hyperposterior import Draws, draw_priors
+from krogh.fexi.learned.hyperprior import WIDTH_SD, WIDTH_SPREAD, move
+from krogh.fexi.learned.occam import log_change
+from krogh.fexi.learned.posterior import Problem, posterior
+from krogh.fexi.learned.prior import MixturePrior, to_theta
+from krogh.fexi.learned.regions import RegionPosterior, region_posterior
+from krogh.fexi.learned.scan import prepare_scan
+from krogh.fexi.models.axr import AxrModel
+from krogh.fexi.presets import preset
+
+MODEL, PROTOCOL = AxrModel(), preset("human-bbb")
+BOUNDS = np.array([[0.0, 1.0]] * 3)
+
+
+def a_mixture() -> MixturePrior:
+    root = np.tril(0.1 * np.random.default_rng(0).standard_normal((1, 3, 3))) + 0.3 * np.eye(3)
+    return MixturePrior(BOUNDS, np.array([0.3, 0.7]), np.array([[0.2, -0.1, 0.3]]), root @ root.transpose(0, 2, 1))
+
+
+def a_problem(n: int, *, known: bool = False) -> Problem:
+    data = draw_two_tissues(n, snr=50.0)
+    scan = prepare_scan(MODEL, PROTOCOL, data.signals, 0.02, "known" if known else "per-series")
+    return scan.problem(scan.dictionary(), np.arange(n))
+
+
+def test_draws_without_any_voxel_follow_the_hyperprior():
+    """Uniform means, log-normal widths, correlations ~ det R (variance 1/6 for three parameters), weights Beta(2, 2)."""
+    top = MixturePrior(BOUNDS, np.array([0.5, 0.5]), np.zeros((1, 3)), 0.3**2 * np.eye(3)[None])
+    found = draw_priors(top, np.diag([1.0, 0.1, 0.1, 0.1, *[3.0] * 3, *[5.0] * 3]), lambda p: np.zeros(len(p)),
+                        per_round=1024, worth=4000)  # fmt: skip
+    assert found.worth > 1500
+    sd = np.sqrt([np.diag(p.cov[0]) for p in found.priors])
+    r = np.array([p.cov[0][np.tril_indices(3, -1)] for p in found.priors]) / (sd[:, [1, 2, 2]] * sd[:, [0, 0, 1]])
+    x = np.array([to_theta(p.mean[0], BOUNDS) for p in found.priors])
+    w, share = np.array([p.weight[1] for p in found.priors]), found.share
+    for value, mean, variance in ((np.log(sd).T, np.log(WIDTH_SD), WIDTH_SPREAD**2), (r.T, 0, 1 / 6), (x.T, 0.5, 1 / 12),
+                                  (w[None], 0.5, 0.05)):  # fmt: skip
+        error = np.sqrt(variance / found.worth)
+        assert np.all(np.abs(value @ share - mean) < 5 * error)
+        assert np.square(value - mean) @ share == pytest.approx(variance, rel=0.2)
+
+
+def test_the_volume_of_a_step_is_that_of_its_numbers():
+    here, low = a_mixture(), np.tril_indices(3, -1)
+    step = np.r_[0, 0.5 * np.random.default_rng(1).standard_normal(10)]
+
+    def numbers(prior: MixturePrior) -> np.ndarray:
+        sd = np.sqrt(np.diag(prior.cov[0]))
+        return np.r_[prior.mean[0], np.log(sd), (prior.cov[0] / np.outer(sd, sd))[low]]
+
+    jacobian = [(numbers(move(here, step + 1e-5 * e)) - numbers(move(here, step - 1e-5 * e))) / 2e-5 for e in np.eye(11)[2:]]
+    assert log_change(here, 0, move(here, step)) == pytest.approx(np.linalg.slogdet(np.array(jacobian))[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_sums_over_atoms_are_those_of_the_kernels(known):
+    problem, bounds = a_problem(40, known=known), MODEL.bounds
+    priors = [MixturePrior(bounds, g.weight, g.mean, g.cov) for g in (a_mixture(), move(a_mixture(), np.full(11, 0.2)))]
+    atoms = np.arange(problem.grid.n_atoms)
+    weights = problem.grid.weights(priors, atoms)
+    np.testing.assert_allclose(weights.T, np.exp([problem.grid.log_weights(p) for p in priors]), rtol=1e-9)
+    log_l = problem.log_likelihood(slice(0, 40), atoms)
+    evidence = np.exp(log_l - log_l.max(axis=1, keepdims=True)) @ weights
+    exact = np.array([posterior(problem, p).log_evidence for p in priors])
+    np.testing.assert_allclose(np.diff(np.log(evidence), axis=1)[:, 0], np.diff(exact, axis=0)[0], atol=1e-4)
+
+
+def test_quantiles_of_a_mixture_of_betas():
+    rng = np.random.default_rng(2)
+    share, means = np.array([0.2, 0.8]), np.array([[0.1], [0.4]])
+    found = RegionPosterior(9, share, means, np.array([[0.05], [0.1]]), np.array([[0.0, 1.0]]), a_mixture(), True, 2.0)
+    count = means * (1 - means) / found.sds**2 - 1
+    part = rng.choice(2, 400_000, p=share)
+    drawn = rng.beta((means * count)[part, 0], ((1 - means) * count)[part, 0])
+    assert found.mean[0] == pytest.approx(drawn.mean(), abs=1e-3)
+    assert found.sd[0] == pytest.approx(drawn.std(), rel=0.01)
+    low, high = found.interval()
+    assert [low[0], high[0]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=2e-3)
+    assert found.cdf(low)[0] == pytest.approx(0.025, abs=1e-6)
+
+
+def test_resampled_draws_keep_their_shares():
+    found = Draws([a_mixture()] * 4, np.array([0.5, 0.25, 0.25, 0.0]), 3.0).resample(8)
+    np.testing.assert_allclose(found.share, [0.5, 0.25, 0.25])
+
+
+def test_two_voxels_have_a_region_and_threads_change_nothing():
+    data = draw_two_tissues(2, snr=50.0)
+    scan = prepare_scan(MODEL, PROTOCOL, data.signals, 0.02, "per-series")
+    problem = scan.problem(scan.dictionary(), np.arange(2))
+    found = region_posterior(MODEL, PROTOCOL, problem, data.signals)
+    low, high = found.interval()
+    assert np.all((MODEL.bounds[:, 0] < low) & (low < found.mean) & (found.mean < high) & (high < MODEL.bounds[:, 1]))
+    assert high[2] - low[2] > 5.0  # two voxels at SNR 50 do not hold an exchange rate
+    np.testing.assert_array_equal(region_posterior(MODEL, PROTOCOL, problem, data.signals, threads=2).means, found.means)
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_mean_of_small_regions_drawn_from_the_hyperprior():
+    from bench.fexi_regions import NARROW, inside, of_the_hyperprior, ranks
+
+    held = 40 * inside(ranks(32, 40, 3, of_the_hyperprior, NARROW)).sum(axis=0)  # of 120 at each level
+    for level, count in zip((0.5, 0.8, 0.95), held, strict=True):
+        assert abs(count - 120 * level) < 4 * np.sqrt(120 * level * (1 - level) * 1.5)
