@@ -1,4 +1,4 @@
-"""Draw priors from what voxels leave open about them: importance sampling around the most probable one.
+"""Draw priors from what voxels leave open about them: importance sampling around the most probable one, then a walk if needed.
 
 With phi the numbers of a mixture in the coordinates z of :mod:`krogh.fexi.learned.hyperprior` around the most probable one,
 
@@ -6,7 +6,9 @@ With phi the numbers of a mixture in the coordinates z of :mod:`krogh.fexi.learn
 
 is drawn in rounds from multivariate t distributions, the first with the curvature at the top, the others with the moments of the
 draws so far; every draw is weighted by the mean density of all rounds (adaptive multiple importance sampling, Cornuet 2012,
-10.1111/j.1467-9469.2011.00756.x). A few dozen voxels leave a distribution that is far from normal.
+10.1111/j.1467-9469.2011.00756.x). A few dozen voxels may leave a distribution that is far from any t: where the draws stay worth
+too few independent ones, a population drawn from them walks by differential evolution (ter Braak 2006,
+10.1007/s11222-006-8769-1), which needs no shape.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from krogh.fexi.learned.hyperprior import move, penalty
 from krogh.fexi.learned.occam import log_change
 from krogh.fexi.learned.prior import MixturePrior
 
-__all__ = ["Draws", "draw_priors"]
+__all__ = ["Draws", "draw_priors", "normal_priors"]
 
 FloatArray = NDArray[np.float64]
-_FREEDOM, _ROUNDS = 5.0, 6
+_FREEDOM, _ROUNDS = 5.0, 4
+#: Walkers, and their sweeps; in every fifth a step may lead from one summit to another.
+_WALKERS, _SWEEPS, _JUMP = 128, 24, 5
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,13 @@ class Draws:
 
     def resample(self, count: int) -> Draws:
         """Return at most `count` of the priors, evenly along the cumulative share, equal ones joined."""
-        place = np.searchsorted(np.cumsum(self.share), (np.arange(count) + 0.5) / count)
-        which, times = np.unique(np.minimum(place, self.share.size - 1), return_counts=True)
+        which, times = np.unique(_even(self.share, count), return_counts=True)
         return Draws([self.priors[i] for i in which], times / count, self.worth)
+
+
+def _even(share: FloatArray, count: int) -> NDArray[np.intp]:
+    """Return `count` places, evenly along the cumulative `share`."""
+    return np.minimum(np.searchsorted(np.cumsum(share), (np.arange(count) + 0.5) / count), share.size - 1)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,14 @@ class _Student:
         return np.asarray(norm - np.log(np.diag(self.root)).sum() - 0.5 * (_FREEDOM + n) * np.log1p(distance / _FREEDOM))
 
 
+def normal_priors(best: MixturePrior, curvature: FloatArray, count: int) -> Draws:
+    """Return `count` even draws (a power of 2) of the normal approximation at `best`, for where voxels are many."""
+    root = np.linalg.cholesky(np.linalg.inv(curvature))
+    even = qmc.Sobol(root.shape[0], scramble=True, rng=np.random.default_rng(20240229)).random(count)
+    steps = ndtri(np.clip(even, 1e-6, 1 - 1e-6)) @ root.T
+    return Draws([move(best, step) for step in np.c_[np.zeros(count), steps]], np.full(count, 1 / count), float(count))
+
+
 def draw_priors(
     best: MixturePrior,
     curvature: FloatArray,
@@ -83,22 +99,59 @@ def draw_priors(
     per_round : int
         Draws of a round, a power of 2.
     """
+    target = _Target(best, log_evidence)
     size = curvature.shape[0]
     sobol = qmc.Sobol(size + 1, scramble=True, rng=np.random.default_rng(20240229))
     rounds = [_Student(np.zeros(size), np.linalg.cholesky(np.linalg.inv(curvature)))]
-    z, log_p, priors = np.empty((0, size)), np.empty(0), []
+    z, log_p = np.empty((0, size)), np.empty(0)
     while True:
         new = rounds[-1].draw(np.clip(sobol.random(per_round), 1e-9, 1 - 1e-9))
-        drawn = [move(best, step) for step in np.c_[np.zeros(per_round), new]]
-        value = log_evidence(drawn) + [penalty(g) + sum(log_change(best, k, g) for k in range(g.n_components)) for g in drawn]
-        z, log_p = np.concatenate([z, new]), np.concatenate([log_p, np.where(np.isfinite(value), value, -np.inf)])
-        priors += drawn
+        z, log_p = np.concatenate([z, new]), np.concatenate([log_p, target(new)])
         log_share = log_p - logsumexp([q.log_density(z) for q in rounds], axis=0)
         share = np.exp(log_share - logsumexp(log_share))
-        draws = Draws(priors, share, float(1 / np.sum(share**2)))
-        if draws.worth >= worth or len(rounds) == _ROUNDS:
-            return draws
+        reached = float(1 / np.sum(share**2))
+        if reached >= worth:
+            return Draws(target.priors(z), share, reached)
+        if len(rounds) == _ROUNDS:
+            break
         rounds.append(_fitted(z, share))
+    place = _even(share, _WALKERS)
+    walked = _walk(target, z[place], log_p[place], _fitted(z, share).root)
+    return Draws(target.priors(walked), np.full(_WALKERS, 1 / _WALKERS), reached)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """ln posterior of priors in the coordinates around `best`."""
+
+    best: MixturePrior
+    log_evidence: Callable[[list[MixturePrior]], FloatArray]
+
+    def priors(self, z: FloatArray) -> list[MixturePrior]:
+        return [move(self.best, step) for step in np.c_[np.zeros(z.shape[0]), z]]
+
+    def __call__(self, z: FloatArray) -> FloatArray:
+        drawn = self.priors(z)
+        volume = [sum(log_change(self.best, k, g) for k in range(g.n_components)) for g in drawn]
+        value = self.log_evidence(drawn) + [penalty(g) for g in drawn] + volume
+        return np.where(np.isfinite(value), value, -np.inf)
+
+
+def _walk(target: _Target, z: FloatArray, log_p: FloatArray, root: FloatArray) -> FloatArray:
+    """Return the population `z` [walker, coordinate] after its sweeps; each half moves by differences within the other."""
+    rng, (n, size) = np.random.default_rng(20060301), z.shape
+    order = rng.permutation(n)
+    halves = order[: n // 2], order[n // 2 :]
+    for sweep in range(_SWEEPS):
+        length = 1.0 if sweep % _JUMP == _JUMP - 1 else 2.38 / np.sqrt(2 * size)
+        for here, there in (halves, halves[::-1]):
+            first, second = rng.integers(there.size, size=(2, here.size))
+            jitter = 0.1 * rng.standard_normal((here.size, size)) @ root.T
+            trial = z[here] + length * (z[there[first]] - z[there[second]]) + jitter
+            value = target(trial)
+            taken = np.log(rng.random(here.size)) < value - log_p[here]
+            z[here[taken]], log_p[here[taken]] = trial[taken], value[taken]
+    return z
 
 
 def _fitted(z: FloatArray, share: FloatArray) -> _Student:

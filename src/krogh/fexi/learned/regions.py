@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from scipy.special import betainc, ndtr
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned.ascend import curvature
-from krogh.fexi.learned.hyperposterior import Draws, draw_priors
+from krogh.fexi.learned.hyperposterior import Draws, draw_priors, normal_priors
 from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.posterior import Problem
 from krogh.fexi.learned.prior import MixturePrior
@@ -34,9 +34,11 @@ __all__ = ["RegionPosterior", "region_posterior"]
 
 FloatArray = NDArray[np.float64]
 _CHUNK = 256
-_WORTH, _MOMENTS = 200, 128
-#: Voxels from which fewer draws are made at a time: the prior is then held so well that they hardly differ.
-_MANY = 1_000
+_WORTH, _MOMENTS = 100, 128
+#: Likelihoods [voxel x atom] that are kept between sums.
+_STORE = 10_000_000
+#: Voxels from which what they leave open about their prior is taken as normal, and draws of it that are then made.
+_MANY, _NORMAL = 1_000, 32
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,19 @@ def region_posterior(
         Their S0 where it is known.
     """
     start = first_guess(model, protocol, signals, s0, n_components=1)
-    found = climb(problem, start, em_rounds=0, threads=threads)
+    many = problem.n_voxels >= _MANY
+    found = climb(problem, start, em_rounds=3 if many else 0, threads=threads)  # expectation maximisation may drop what few need
     best, evidence = found.prior, GridEvidence(problem, threads)
     _, state = evidence.value(best)
     matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))[1:, 1:]
     atoms = np.flatnonzero(state[0] > state[0].max() - 60.0)
     sums = _Sums(problem, atoms, threads)
-    many = problem.n_voxels >= _MANY
-    draws = draw_priors(best, matrix, sums.log_evidence, per_round=64 if many else 256, worth=_WORTH)
-    some = draws.resample(_MOMENTS)
+    if many:
+        some = normal_priors(best, matrix, _NORMAL)
+    else:
+        some = draw_priors(best, matrix, sums.log_evidence, per_round=256, worth=_WORTH).resample(_MOMENTS)
     means, sds = sums.moments(some)
-    return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, best, found.converged, draws.worth)
+    return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, best, found.converged, some.worth)
 
 
 @dataclass(frozen=True)
@@ -137,18 +141,27 @@ class _Sums:
     problem: Problem
     atoms: NDArray[np.intp]
     threads: int
+    kept: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def _reduce(self, reduce: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
         """Return the sum over chunks of voxels of what `reduce` makes of L_v / max L_v [voxel, atom] and ln max L_v."""
         parts = [np.empty(0)] * math.ceil(self.problem.n_voxels / _CHUNK)
 
         def work(rows: slice) -> None:
-            log_l = self.problem.log_likelihood(rows, self.atoms)
-            top = log_l.max(axis=1, keepdims=True)
-            parts[rows.start // _CHUNK] = reduce(np.exp(log_l - top), top)
+            parts[rows.start // _CHUNK] = reduce(*self._likely(rows))
 
         run_chunks(work, self.problem.n_voxels, threads=self.threads, progress=None, chunk=_CHUNK)
         return np.asarray(np.sum(parts, axis=0))
+
+    def _likely(self, rows: slice) -> tuple[FloatArray, FloatArray]:
+        if rows.start in self.kept:
+            return self.kept[rows.start]
+        log_l = self.problem.log_likelihood(rows, self.atoms)
+        top = log_l.max(axis=1, keepdims=True)
+        found = np.exp(log_l - top), top
+        if self.problem.n_voxels * self.atoms.size <= _STORE:
+            self.kept[rows.start] = found
+        return found
 
     def log_evidence(self, priors: list[MixturePrior]) -> FloatArray:
         """Return ln p(Y | prior) of each prior but for a constant [draw]."""
