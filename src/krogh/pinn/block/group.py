@@ -2,7 +2,7 @@
 
 The rows are the slab's, with ``D rate`` as a further loss. Modes of one group share rows and factors; by how much their own rate
 differs goes to the right-hand side. At each side of a layer, with ``h = 3 / (P + s D m tanh(m L) + s L kappa/(t + t0))``, m the
-root of the rate: what one unit of flux is worth in concentration::
+root of the rate: what one unit of flux is worth in concentration (P without a membrane: the smallest, in series with s D/L)::
 
     membrane   h (q -+ sum_laws (a u_tail + b u_head)) = +- h sum_laws rest
     contact    3 (u- - u+) = 0,   h (q+ - q-) = 0
@@ -276,4 +276,6 @@ class Group:
         along = min(lateral_conductance(x, s, self.rate) for x in kept)
         port = c.walls.port(i, far=far)
         through = float(c.permeability[-1 if port is None else port, s])
+        if port is None:  # what is lost here leaves elsewhere, but no faster than it diffuses there
+            through = 1.0 / (1.0 / through + max(x.thickness / (x.spread * float(x.diffusivity[s])) for x in kept))
         return START / (through + along + storage / since) / min(float(c.level[s, n]) for n in sides)
