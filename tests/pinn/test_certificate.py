@@ -10,8 +10,8 @@ from krogh.pinn.certificate import held
 from krogh.transport.problem import Problem
 
 
-# a dose soon after another, a steep decline behind an enzyme, the end of a run, four layers
-@pytest.mark.parametrize("number", [22, 53, 77, 9])
+# a dose soon after another, a steep decline behind an enzyme, the end of a run, four layers, a front at the closed far side
+@pytest.mark.parametrize("number", [22, 53, 77, 9, 176])
 def test_random_problems_are_solved_within_their_certificate(number):
     found = trial(number, 1e-3)
     assert found.error < MISS

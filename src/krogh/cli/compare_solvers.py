@@ -32,7 +32,9 @@ def compare(
         list[str] | None,
         typer.Option(help="How the networks are trained: lsq, trained, classic (repeatable).  [default: lsq]"),
     ] = None,
-    tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
+    tol: Annotated[
+        float | None, typer.Option(help="What the certificate of the networks must reach.  [default: 1e-3; block 3e-4]")
+    ] = None,
     cells: Annotated[
         int | None, typer.Option(help="Cells of the finite volumes, where both are compared.  [default: 120]")
     ] = None,
@@ -78,7 +80,7 @@ def compare(
     typer.echo("Research software: not for diagnosis or dosing.")
 
 
-def _compare(case: Case, method: str, tol: float, seed: int, told: Told) -> Comparison:
+def _compare(case: Case, method: str, tol: float | None, seed: int, told: Told) -> Comparison:
     from krogh.runs.compare import compare_solvers
 
     return compare_solvers(case, method=method, tol=tol, seed=seed, progress=told.progress, tell=told.stage)

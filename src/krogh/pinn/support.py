@@ -9,7 +9,14 @@ from krogh.pinn.methods import METHODS
 from krogh.transport.block.problem import BlockProblem
 from krogh.transport.problem import Problem
 
-__all__ = ["check_supported"]
+__all__ = ["check_supported", "default_tol"]
+
+_SLAB_TOL, _BLOCK_TOL = 1e-3, 3e-4
+
+
+def default_tol(problem: Any) -> float:
+    """Return what the certificate must reach where nothing is asked: blocks, whose edges of patches cost accuracy, need less."""
+    return _BLOCK_TOL if isinstance(problem, BlockProblem) else _SLAB_TOL
 
 
 def check_supported(problem: Any, method: str) -> None:

@@ -26,6 +26,9 @@ from krogh.runs.simulate import plan
 
 __all__ = ["Inference", "build_experiment", "build_target", "infer"]
 
+#: Certificate of the networks where none is asked for.
+_TOL = 1e-3
+
 Curve = tuple[np.ndarray, np.ndarray]
 
 
@@ -80,8 +83,8 @@ def build_experiment(
     dose = case.doses[0]
     given: Any = plasma if dose is None else dose
     return Experiment(
-        name, without_products(subject), given, cells=config.cells, rtol=config.rtol, solver=config.solver, tol=config.tol,
-        seed=config.seed, readers=readers or {},
+        name, without_products(subject), given, cells=config.cells, rtol=config.rtol, solver=config.solver,
+        tol=_TOL if config.tol is None else config.tol, seed=config.seed, readers=readers or {},
     )  # fmt: skip
 
 
