@@ -66,9 +66,9 @@ def run() -> None:
             spent, found = timed(lambda p=problem, tol=tol: pinn.solve(p, tol=tol, strict=False))  # type: ignore[misc]
             error, doubt = (float(np.sqrt(((x - truth) ** 2).sum()) / size) for x in (found.fields[:, 0], fine))
             print(
-                f"pinn  block, {name}, tol {found.tol:.0e}: error {error:.1e} (goal <= 5e-4) beside extrapolated finite volumes, which "
-                f"are {doubt:.0e} from {_MAP * 4} x {_MAP * 4} x {_CELLS * 4} cells; {spent:.1f} CPU s (<= 60), certificate "
-                f"{found.certificate:.0e}, mass defect {found.mass_defect:.0e} (<= 1e-5)"
+                f"pinn  block, {name}, tol {found.tol:.0e}: error {error:.1e} (goal <= 5e-4) beside extrapolated finite volumes, "
+                f"which are {doubt:.0e} from {_MAP * 4} x {_MAP * 4} x {_CELLS * 4} cells; {spent:.1f} CPU s (<= 60), "
+                f"certificate {found.certificate:.0e}, mass defect {found.mass_defect:.0e} (<= 1e-5)"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,8 @@ def compare(
         typer.Option(help="How the networks are trained: lsq, trained, classic (repeatable).  [default: lsq]"),
     ] = None,
     tol: Annotated[
-        float | None, typer.Option(help="What the certificate of the networks must reach.  [default: 1e-3; block 3e-4]")
+        float | None,
+        typer.Option(help="What the certificate of the networks must reach.  [default: slab 5e-4, cylinder 1e-3, block 3e-4]"),
     ] = None,
     cells: Annotated[
         int | None, typer.Option(help="Cells of the finite volumes, where both are compared.  [default: 120]")
@@ -102,7 +104,8 @@ def _print(c: Comparison) -> None:
     from krogh.cli.tables import print_columns
 
     verdict = "converged" if c.converged else "FAILED: no answer at this tolerance"
-    typer.echo(f"{', '.join(c.labels)}: networks ({c.method}) {verdict} (certificate {c.certificate:.1e}, asked for {c.tol:.0e})")
+    reached = f"certificate {c.certificate:.1e}" if math.isfinite(c.certificate) else "Newton's method did not come to rest"
+    typer.echo(f"{', '.join(c.labels)}: networks ({c.method}) {verdict} ({reached}, asked for {c.tol:.0e})")
     rows = [
         [label, medium, f"{c.error[i, s]:.1e}", f"{c.log_error[i, s]:.1e}"]
         for s, label in enumerate(c.labels)

@@ -50,7 +50,8 @@ def simulate(
         str | None, typer.Option(help="How the networks are trained: lsq, trained or classic.  [default: lsq]")
     ] = None,
     tol: Annotated[
-        float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3; block 3e-4]")
+        float | None,
+        typer.Option(help="Certificate that the networks must reach.  [default: slab 5e-4, cylinder 1e-3, block 3e-4]"),
     ] = None,
     method: Annotated[
         str | None,

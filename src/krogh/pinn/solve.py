@@ -75,7 +75,7 @@ def solve(
         Levenberg-Marquardt), or ``classic`` as a baseline.
     tol : float or None
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
-        1e-9..1e-1; None: 3e-4 for a block, 1e-3 otherwise.
+        1e-9..1e-1; None: 5e-4 for a slab by ``lsq``, 3e-4 for a block, 1e-3 otherwise.
     seed : int
         Seed of the hidden weights.
     strict : bool
@@ -101,7 +101,7 @@ def solve(
         If the certificate stays above `tol` (with `strict`); the message has its number.
     """
     check_supported(problem, method)
-    tol = default_tol(problem) if tol is None else tol
+    tol = default_tol(problem, method) if tol is None else tol
     if not (math.isfinite(tol) and 1e-9 <= tol <= 0.1):
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):

@@ -29,6 +29,8 @@ _ROUNDS = 40
 _STALE = 0.03
 _SETTLED = 1e-7
 _WALLS = 1e-9
+#: What round-off leaves of the flux that a law carries each way.
+_ROUND_OFF = 1e-13
 
 
 @dataclass
@@ -226,8 +228,12 @@ class BlockWindow:
                 asked[s].append(g.reduced(layers))
                 g.coefficients = g.solve(asked[s][n], self._targets(s, n, rest))
                 held[:, s][..., g.members] = g.ports()
+        both = zip(self.walls.ends(held, np.zeros_like(self.blood)), (means.tail, means.head), strict=True)
+        carried = max(float(np.abs(slope[..., None] * u).max(initial=0.0)) for u, slope in both)
         # by the change of the rests only: their own small share of round-off goes with it
-        found, _, good = settle(rest, lambda r: self._misfit(r, held + self.respond(r - rest), means), tolerance=_WALLS)
+        found, _, good = settle(
+            rest, lambda r: self._misfit(r, held + self.respond(r - rest), means), tolerance=_WALLS, least=_ROUND_OFF * carried
+        )
         for s, of in enumerate(self.groups):
             for n, g in enumerate(of):
                 g.coefficients = g.solve(asked[s][n], self._targets(s, n, found))
