@@ -15,7 +15,7 @@ from krogh.errors import UsageError, nearest
 if TYPE_CHECKING:
     from krogh.fexi.interface import Estimator
 
-__all__ = ["ESTIMATORS", "NETWORKS", "get_estimator", "get_preparation"]
+__all__ = ["ESTIMATORS", "NETWORKS", "SMOOTHING", "get_estimator", "get_preparation"]
 
 #: Name -> (module, what it does).
 ESTIMATORS: dict[str, tuple[str, str]] = {
@@ -32,6 +32,8 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
 }
 #: Those that train a network.
 NETWORKS = ("hbayes", "npe", "supervised", "selfsup", "physics")
+#: Those that can take the neighbours of a voxel into account.
+SMOOTHING = ("eb", "hbayes")
 
 
 def get_estimator(name: str) -> Estimator:
