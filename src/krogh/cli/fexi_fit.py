@@ -20,7 +20,7 @@ from krogh.cli.fexi_common import (
     training_device,
 )
 from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
-from krogh.cli.fexi_prior import learned_settings
+from krogh.cli.fexi_prior import learned_settings, smooth_length
 from krogh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def fit(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
     ] = None,
+    smooth: Annotated[
+        str | None,
+        typer.Option("--smooth", help="Length over which neighbours resemble each other, e.g. '6 mm'; of eb and hbayes."),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     seed: Annotated[int | None, typer.Option("--seed", help="Of what is trained for this scan (default 0).", min=0)] = None,
@@ -97,6 +101,7 @@ def fit(
     tissue = tissue_model(model, bound or [], fix or [], relax or [])
     _check_estimator(estimator, noise_sd, noise_map)
     learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator, seed)}
+    length = smooth_length(smooth, estimator, prior)
     learned |= _training(estimator, device, precision, weights)
     if intervals and (estimator != "nlls" or model != "axr"):
         raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
@@ -116,13 +121,15 @@ def fit(
         "prior": prior, "labels": None if labels is None else labels.name, "seed": seed, "device": device, "precision": precision,
         "weights": None if weights is None else weights.name,
     }  # fmt: skip
+    if length is not None:
+        config["smooth_m"] = length
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
         return
     with enough_memory(dwi.name):
         result = fit_scan(
             image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=regions, tissues=tissues,
-            options=learned,
+            options=learned, smooth_m=length, voxel_size_m=[1e-3 * edge for edge in image.voxel_size_mm],
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
             progress=progress_printer("voxels fitted", quiet=quiet),
             learning=progress_printer("learning from the scan, step", quiet=quiet),

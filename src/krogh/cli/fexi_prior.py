@@ -10,7 +10,30 @@ from krogh.errors import UsageError
 if TYPE_CHECKING:
     from krogh.fexi.interface import SignalModel
 
-__all__ = ["learned_settings"]
+__all__ = ["learned_settings", "smooth_length"]
+
+
+def smooth_length(smooth: str | None, estimator: str, prior: str) -> float | None:
+    """Return the length [m] over which neighbours are smoothed, or None.
+
+    Raises
+    ------
+    UsageError
+        If it is no length, or goes with another estimator or a given prior.
+    """
+    from krogh.fexi.estimators import SMOOTHING
+    from krogh.units import parse_quantity
+
+    if smooth is None:
+        return None
+    length = parse_quantity(smooth, "length", where="--smooth")
+    if not length > 0:
+        raise UsageError("--smooth", got=smooth, expected="a length > 0, e.g. '6 mm'")
+    if estimator not in SMOOTHING:
+        raise UsageError("--smooth", got=f"--estimator {estimator}", expected=f"--estimator {' or '.join(SMOOTHING)}")
+    if prior != "scan":
+        raise UsageError("--smooth", got="also --prior", expected="the prior that is learned from the scan")
+    return length
 
 
 def learned_settings(estimator: str, model: SignalModel, prior: str, labels: Path | None, seed: int | None) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from krogh.errors import InputError, UsageError
-from krogh.fexi.estimators import SMOOTHING, get_estimator
+from krogh.errors import InputError
+from krogh.fexi.estimators import check_smoothing, get_estimator
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
 from krogh.fexi.learned.neighbours import neighbours_of
 from krogh.fexi.models import get_model
@@ -98,8 +98,7 @@ def fit(
         array = np.asarray(value)
         extra[name] = array[keep] if array.shape[: len(grid)] == grid and array.ndim else value
     if smooth is not None:
-        if estimator not in SMOOTHING:
-            raise UsageError("smooth", got=f"estimator {estimator}", expected=" or ".join(SMOOTHING))
+        check_smoothing(estimator)
         extra["smooth"] = neighbours_of(np.argwhere(keep), smooth, voxel_size)
     estimate = run(chosen, protocol, data[keep], progress=progress, threads=threads, **extra)
     if estimator == "pooled":

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 
 from krogh.fexi.estimators._series import JIT
-from krogh.fexi.learned._fast import FAST, fast_exp
-from krogh.fexi.learned._proposal import _add_gauss, _prepare
+from krogh.fexi.learned._fast import FAST
+from krogh.fexi.learned._proposal import _add_gauss, _place, _prepare, _prior
 
-__all__ = ["local_marginals"]
+__all__ = ["local_marginals", "propose_local"]
 
 _DROP = 14.0  # atoms below exp(-14) of the top are left out
 _UNLIKELY = 40.0  # atoms whose likelihood is below exp(-40) of the largest are not looked at
@@ -47,7 +47,10 @@ def _likelihood(z, level, pointer, known, table, square, constant, total, part):
 
 
 @njit(**JIT)
-def local_marginals(z, level, pointer, known, table, square, constant, u, volume, cell, weight, mean, root, theta, index, out, moment, log_evidence):  # type: ignore[no-untyped-def]
+def local_marginals(  # type: ignore[no-untyped-def]
+    z, level, pointer, known, table, square, constant, u, volume, cell, weight, mean, root, theta, index, out, moment,
+    log_evidence,
+):  # fmt: skip
     """Fill marginal masses `out` [voxel, param, node], mean and variance `moment` [voxel, 2, param] and ln evidence.
 
     `u` [param, atom]; `volume`, `cell` [atom]: volume of an atom in u, and its prior mass where theta is uniform; `weight`
@@ -95,3 +98,24 @@ def local_marginals(z, level, pointer, known, table, square, constant, u, volume
                 d = theta[where[i], p] - first
                 second += value[i] / add * d * d
             moment[v, 0, p], moment[v, 1, p] = first, second
+
+
+@njit(**FAST)
+def propose_local(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, fraction, ratio):  # type: ignore[no-untyped-def]
+    """Fill `fraction` and `ratio` as ``_proposal.propose`` does, where the prior g of each voxel is its own [voxel, ...]."""
+    n_k, n_g, n_p, n_m = mean.shape[1], g_mean.shape[1], mean.shape[2], points.shape[0]
+    inverse, factor = np.zeros((n_k, n_p, n_p)), np.empty(n_k)
+    g_inverse, g_factor = np.zeros((n_g, n_p, n_p)), np.empty(n_g)
+    u, z, line, square = np.empty((n_p, n_m)), np.empty(n_p), np.empty(n_m), np.empty(n_m)
+    q, g = np.empty(n_m), np.empty(n_m)
+    for v in range(mean.shape[0]):
+        _prepare(weight[v], root[v], 0, inverse, factor)
+        _prepare(g_weight[v], g_root[v], 1, g_inverse, g_factor)
+        _place(points, shift[v], n_k, g_weight[v], weight[v], share, mean[v], root[v], g_mean[v], g_root[v], z, u)
+        _prior(u, g_weight[v], g_mean[v], g_inverse, g_factor, fraction[v], line, square, g)
+        for m in range(n_m):
+            q[m] = 1e-300
+        for k in range(n_k):
+            _add_gauss(u, mean[v, k], inverse[k], factor[k], line, square, q)
+        for m in range(n_m):
+            ratio[v, m] = g[m] / ((1.0 - share) * q[m] + share * g[m])

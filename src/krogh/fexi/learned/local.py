@@ -35,6 +35,10 @@ class LocalPriors:
     mean: FloatArray
     root: FloatArray
 
+    def parts(self, rows: NDArray[np.intp]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return weights (none 0), means and roots of the voxels `rows`, as the kernels take them."""
+        return np.maximum(self.weight[rows], 1e-12), self.mean[rows], self.root[rows]
+
 
 def local_posterior(
     problem: Problem, priors: LocalPriors, *, at: FloatArray | None = None, threads: int = 1, progress: Progress | None = None

@@ -121,8 +121,8 @@ def learn_size(n_voxels: int, n_atoms: int) -> int:
 
 
 def scan_prior(
-    scan: Scan, grid: Dictionary, rows: NDArray[np.intp], *, prior: str | MixturePrior | ScanPrior = "scan", max_components: int = 5,
-    threads: int = 1, progress: Progress | None = None,
+    scan: Scan, grid: Dictionary, rows: NDArray[np.intp], *, prior: str | MixturePrior | ScanPrior = "scan",
+    max_components: int = 5, threads: int = 1, progress: Progress | None = None,
 ) -> ScanPrior:  # fmt: skip
     """Return the prior of the voxels `rows`: learned from (up to 100,000 of) them ("scan"), uniform, or as given.
 

@@ -1,7 +1,7 @@
 """A prior for every voxel: that of the scan, given what its neighbours show.
 
-How much neighbours share is learned: the shares rho of the variance of each component, and how many voxels the weights of the scan
-are worth, are those under which voxels are best predicted from their neighbours,
+How much neighbours share is learned: the shares rho of the variance of each component, and how many voxels the weights of the
+scan are worth, are those under which voxels are best predicted from their neighbours,
 
     max over (rho, worth) of  sum_v ln p(y_v | y around v).
 
