@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["learned_settings", "smooth_length"]
 
+_LONGEST_M = 0.1
+
 
 def smooth_length(smooth: str | None, estimator: str, prior: str) -> float | None:
     """Return the length [m] over which neighbours are smoothed, or None.
@@ -27,8 +29,8 @@ def smooth_length(smooth: str | None, estimator: str, prior: str) -> float | Non
     if smooth is None:
         return None
     length = parse_quantity(smooth, "length", where="--smooth")
-    if not length > 0:
-        raise UsageError("--smooth", got=smooth, expected="a length > 0, e.g. '6 mm'")
+    if not 0 < length <= _LONGEST_M:
+        raise UsageError("--smooth", got=smooth, expected="a length > 0, up to 100 mm, with its unit, e.g. '6 mm'")
     if estimator not in SMOOTHING:
         raise UsageError("--smooth", got=f"--estimator {estimator}", expected=f"--estimator {' or '.join(SMOOTHING)}")
     if prior != "scan":

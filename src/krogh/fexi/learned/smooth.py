@@ -34,8 +34,8 @@ __all__ = ["Sharing", "check_smooth", "learn_sharing", "local_priors", "sharing_
 FloatArray = NDArray[np.float64]
 _SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.96)
 _WORTHS = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
-_LEARN = 3000
-_PRICE = 1.0  # of ln p: what a number has to gain
+_LEARN = 4000
+_PRICE = 3.0  # of ln p: what a number has to gain, so that chance gives it in one case of a hundred
 _MOST = 8
 
 
@@ -88,7 +88,7 @@ class _Prediction:
 
 
 def learn_sharing(messages: Messages, weight: FloatArray, blocks: Blocks, *, threads: int = 1) -> Sharing:
-    """Return what neighbours share, from up to 3,000 voxels that are predicted from all around them."""
+    """Return what neighbours share, from up to 4,000 voxels that are predicted from all around them."""
     heard = np.flatnonzero(messages.speaks)
     rows = heard[np.linspace(0, heard.size - 1, min(heard.size, _LEARN)).astype(np.intp)]
     found = _Prediction(messages, weight, blocks, rows, threads)
