@@ -111,7 +111,7 @@ def _shuffled(snr: float = 50.0) -> None:
 def run() -> None:
     """Print one line per SNR, place and smoothing length."""
     _print(50.0, 28, 1, (6e-3, 12e-3))
-    _print(200.0, 14, 2, (6e-3, 12e-3))
+    _print(200.0, 18, 1, (6e-3, 12e-3))
     _shuffled()
 
 
