@@ -104,6 +104,7 @@ def read_settings(
     from krogh.io.text_file import read_plasma_curve, read_toml
     from krogh.runs.config import InferConfig, build_config
     from krogh.runs.infer import build_experiment
+    from krogh.validation.lumbar import READERS
 
     base = dict(read_toml(config)) if config else {}
     tables = base.pop("dataset", {})
@@ -122,12 +123,16 @@ def read_settings(
     lost = [n for n in tables if n not in names]
     if lost:
         raise InputError(f"dataset.{lost[0]}", got="no row of the data", expected="one of " + ", ".join(names))
-    experiments, settings = {}, {}
+    experiments, settings, curves = {}, {}, list[Path]()
     for name in names:
-        own_table = tables.get(name, {})
+        own_table = dict(tables.get(name, {}))
+        mine = None if "dose" in own_table else curve
+        if "plasma" in own_table:  # beside the file that names it
+            curves.append((config or Path()).parent / str(own_table.pop("plasma")))
+            mine = read_plasma_curve(curves[-1])
         rest = {k: v for k, v in given.items() if k not in own_table}
         one = build_config({**start, **own_table}, set_, rest, kind=InferConfig)
         settings[name] = one.model_dump()
-        experiments[name] = build_experiment(name, one, own=own, plasma=curve if "dose" not in tables.get(name, {}) else None)
-    files = [*paths, *(p for p in (config, plasma) if p), *compound_files]
+        experiments[name] = build_experiment(name, one, own=own, plasma=mine, readers=READERS)
+    files = [*paths, *(p for p in (config, plasma) if p), *curves, *compound_files]
     return Settings(data, experiments, tuple(files), {"datasets": settings, "compounds": list(common.compounds)})

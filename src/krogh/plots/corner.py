@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from krogh.plots.inference import parameter_axis
 from krogh.plots.style import GREY, house_style, legend_on_top, new_figure
@@ -29,11 +29,12 @@ def draw_corner(result: Judged) -> Figure:
     sampled = result.posterior is not None
     log = result.posterior.x if result.posterior is not None else result.draws
     units = np.array([scale(p) for p in result.parameters])
-    low, high = np.quantile(log, [0.001, 0.999], axis=0)
+    low, high = _limits(result, log)
     width = max(6.5, 2.3 * count + 0.8)
     what = "Posterior samples" if sampled else "Normal approximation (no posterior was sampled)"
     caption = (
-        f"{what} of {result.name}. Diagonal: each parameter, with its {100 * result.level:.0f} % profile interval dotted. "
+        f"{what} of {result.name}. Diagonal: density of the logarithm of each parameter, with its "
+        f"{100 * result.level:.0f} % profile interval dotted. "
         f"Below: each pair; lines hold 68 % and 95 % of the normal approximation. A narrow "
         "oblique shape is a combination that is known better than its parts."
     )
@@ -50,7 +51,7 @@ def draw_corner(result: Judged) -> Figure:
                     axis.set_visible(False)
                     continue
                 if i == j:
-                    _one(axis, result, i, np.exp(log[:, i]) / units[i], sampled)
+                    _one(axis, result, i, log[:, i], (low[i], high[i]), sampled)
                 else:
                     _pair(axis, result, i, j, np.exp(log[:, [j, i]]) / units[[j, i]], units[[j, i]], sampled)
                     parameter_axis(axis.yaxis, *np.exp([low[i], high[i]]) / units[i])
@@ -65,13 +66,28 @@ def draw_corner(result: Judged) -> Figure:
         return legend_on_top(figure, keys)
 
 
-def _one(axis: Any, result: Judged, k: int, values: np.ndarray, sampled: bool) -> None:
+def _limits(result: Judged, log: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the axes (P,), log-parameters: all samples but the outermost, and closed profile intervals with room."""
+    low, high = np.quantile(log, [0.001, 0.999], axis=0)
+    for k, p in enumerate(result.profiles):
+        room = 0.05 * (high[k] - low[k])
+        low[k] = min(low[k], p.low - room) if np.isfinite(p.low) else low[k]
+        high[k] = max(high[k], p.high + room) if np.isfinite(p.high) else high[k]
+    return low, high
+
+
+def _one(axis: Any, result: Judged, k: int, log: np.ndarray, ends: tuple[float, float], sampled: bool) -> None:
+    """Draw the density of one log-parameter: a histogram of the samples, or the normal curve."""
     from krogh.runs.infer_tables import scale
 
     unit = scale(result.parameters[k])
-    low, high = np.quantile(values, [0.001, 0.999])
-    edges = np.geomspace(low, high, _BINS if sampled else 12)
-    axis.hist(values, bins=edges, density=True, color=_FILL, alpha=0.6)
+    if sampled:
+        count, edges = np.histogram(log, bins=np.linspace(*ends, _BINS + 1))
+        axis.stairs(count, np.exp(edges) / unit, color=_FILL, alpha=0.6, fill=True)
+    else:
+        x = np.linspace(*ends, 201)
+        axis.fill_between(np.exp(x) / unit, norm.pdf(x, result.fit.x[k], result.fit.sd[k]), color=_FILL, alpha=0.6, lw=0)
+    axis.set_ylim(bottom=0)
     axis.set_yticks([])
     for end in (result.low[k], result.high[k]):
         if 0 < end < np.inf:

@@ -99,7 +99,8 @@ def time_axis(axis: Axes, end_s: float, unit: Unit) -> None:
 def log_ticks(axis: Any, low: float, high: float) -> None:
     """Set the ticks of one logarithmic axis object: plain numbers where short, powers of ten elsewhere."""
     decades = math.log10(high / low)
-    subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
+    subs: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 0.8 else (1.0, 2.0, 5.0)
+    subs = subs if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_minor_locator(NullLocator())
     if low >= 0.9e-3 and high <= 2.1e4:

@@ -150,7 +150,7 @@ def infer(
     joint : float, optional
         Minimise the usual joint loss as well, with this weight of the data (see :mod:`krogh.inference.joint`).
     seed : int
-        Of the scan of starting points, of the sampler and of the bands.
+        Of the scan of starting points, of the sampler and of the curves.
     progress : callable, optional
         Called with the share done.
 
@@ -179,7 +179,7 @@ def infer(
     said += [word] if word else []
     samples, reason, draws = draw(s, posterior=posterior, seed=seed)
     tell(0.9)
-    bands = tuple(draw_bands(experiments, parameters, data, found.x, draws, seed=seed))
+    bands = tuple(draw_bands(experiments, parameters, data, found.x, draws))
     further = tuple(next_times(experiments, parameters, target, found))
     tell(1.0)
     notes = (*said, *([reason] if reason else []), *notes_of(found, s.judged, parameters, experiments, data))
