@@ -26,7 +26,7 @@ _NOISE = 1e-2
 _PATIENCE = 3
 #: Share of the predicted decrease below which a step is taken for too long.
 _POOR = 0.25
-#: Share of its distance from the level that decides to which a deviance is found, beyond this distance.
+#: Share of its distance above the level that decides to which a deviance is found, from this distance on.
 _COARSE, _NEAR = 0.1, 1.0
 
 
@@ -45,7 +45,7 @@ class Walkers:
     most : int
         Most evaluations of one walker.
     level : float, optional
-        Objective that decides: a walker also arrives where the predicted decrease is small beside the distance from it.
+        Objective that decides: far above it a walker also arrives where the predicted decrease is small beside that distance.
     rows : int array (C,), optional
         Row of the data of each place.
 
@@ -131,7 +131,7 @@ class Walkers:
         move = -np.linalg.solve(damped, g[..., None])[..., 0]
         longest = np.abs(move).max(1, keepdims=True)
         self._move[now], self.decrease[now] = move * np.minimum(1.0, _LONGEST / np.maximum(longest, 1e-300)), decrease
-        far = 0.0 if self.level is None else np.abs(2 * (at.value - self.level) - decrease) - _NEAR
+        far = 0.0 if self.level is None else 2 * (at.value - self.level) - decrease - _NEAR
         enough = self.tol + _COARSE * np.maximum(far, 0.0)
         # along a direction that the data do not hold there is no end: stop where nothing is gained any more
         idle = (self._damping[now] > _HOPELESS) | (self._idle[now] >= _PATIENCE)

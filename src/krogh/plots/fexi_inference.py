@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from krogh.plots.inference import misfit_text
+from krogh.plots.scales import shown_unit
 from krogh.plots.style import GREY, house_style, legend_on_top, legend_rows, new_figure
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _curve(axis: Any, c: Curve) -> None:
                           color="black", mfc=colour, ecolor=GREY, elinewidth=0.8)  # fmt: skip
     axis.set_xlim(0, t[-1])
     axis.set_xlabel("mixing time [ms]")
-    axis.set_ylabel("ADC' [um2/ms]")
+    axis.set_ylabel(f"ADC' [{shown_unit('um2/ms')}]")
     axis.set_title(c.dataset, fontsize=8.5)
 
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import PchipInterpolator
 
-from krogh.plots.scales import concentration_unit, log_ticks, time_axis, time_unit
+from krogh.plots.scales import concentration_unit, log_ticks, shown_unit, time_axis, time_unit
 from krogh.plots.style import GREY, house_style, legend_on_top, legend_rows, new_figure
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def draw_profiles(result: Judged) -> Figure:
         "Rise of the deviance, -2 log likelihood, as one parameter is moved and the others follow. Dotted: the rise of the "
         f"{100 * result.level:.0f} % interval, which is shaded, to the frame where it is open. "
         "Dashed: the normal approximation. A curve that stays below the "
-        "dotted line is a parameter that the data do not bound on that side."
+        "dotted line is a parameter that the data do not bound on that side; so is an end that only the limit of the search of "
+        "another parameter makes."
     )
     with house_style():
         figure = new_figure(width, 2.7, f"Profile likelihood: {result.name}", caption)
@@ -127,7 +128,7 @@ def draw_profiles(result: Judged) -> Figure:
             parameter_axis(axis.xaxis, *shown)
             axis.set_xlim(*edges)
             axis.set_ylim(0, 1.6 * limit)
-            axis.set_xlabel(f"{p.name} [{p.unit or '1'}]")
+            axis.set_xlabel(f"{p.name} [{shown_unit(p.unit)}]")
         axes[0].set_ylabel("rise of deviance [1]")
         return figure
 

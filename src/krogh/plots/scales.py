@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Unit", "amount_unit", "concentration_unit", "fixed_ticks", "format_duration", "log_range", "log_ticks", "log_time_ticks",
-    "scientific", "time_axis", "time_step", "time_unit",
+    "scientific", "shown_unit", "time_axis", "time_step", "time_unit",
 ]  # fmt: skip
 
 
@@ -80,6 +81,12 @@ def scientific(value: float, digits: int = 2) -> str:
         return f"{float(f'{value:.{digits}g}'):,g}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return f"{mantissa}×10$^{{{int(exponent)}}}$"
+
+
+def shown_unit(unit: str) -> str:
+    """Return a unit as it is printed: ``um2/ms`` is µm²/ms; a blank one is 1."""
+    text = re.sub(r"(?<![A-Za-z])u(?=[mMLg])", "µ", unit)
+    return re.sub(r"(?<=[A-Za-z])[23]", lambda m: "²³"[int(m[0]) - 2], text) or "1"
 
 
 def time_step(length: float, unit: Unit) -> float:
