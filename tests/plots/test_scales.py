@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from krogh.plots.scales import amount_unit, concentration_unit, format_duration, log_range, scientific, time_unit
+from krogh.plots.scales import amount_unit, concentration_unit, format_duration, log_range, scientific, shown_unit, time_unit
 
 
 @pytest.mark.parametrize(

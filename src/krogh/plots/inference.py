@@ -61,7 +61,7 @@ def misfit_text(result: Judged) -> str:
     f = result.fit
     if f.dof <= 0:
         return "No more values than parameters: nothing is left to test the model with."
-    misses = ": the data scatter more than their errors say, and the bands are too narrow" if f.p_value < _MISFIT else ""
+    misses = ": the model misses them or their errors are too small; the bands are too narrow" if f.p_value < _MISFIT else ""
     return f"chi2 {f.chi2:.1f} for {f.dof} degrees of freedom, p {f.p_value:.2g}{misses}."
 
 
