@@ -79,5 +79,5 @@ def _caption(c: Comparison) -> str:
         f"Left: mean free concentration of each medium, finite volumes (broad){drawn}. Right: "
         f"the difference of the two over the peak of that medium; dotted: the tolerance {c.tol:.0e} of the certificate, which "
         f"{state}. The certificate is the residual of the equations on points that the networks never saw. "
-        f"Both axes logarithmic; the run lasts {format_duration(float(c.t_s[-1]))}."
+        f"All axes are logarithmic and cut off small values; the run lasts {format_duration(float(c.t_s[-1]))}."
     )
