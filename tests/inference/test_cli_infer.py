@@ -110,6 +110,15 @@ def test_settings_of_a_data_set_come_from_its_table(table, tmp_path, capsys):
         ("matrix,time [h],value [kg]", "plasma,1,2", "header"),
         ("matrix,time [h]", "plasma,1", "no column 'value'"),
         ("matrix,time [h],value [uM],colour", "plasma,1,2,red", "'colour'"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,1,-2,1", "line 2, value: got '-2', expected a value >= 0"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,-1,2,1", "line 2, time: got '-1'"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,2024-05-01,2,1", "the time after the first dose"),
+        ("matrix,time [h],value [uM],cv [%]", "plasma,1,0,8", "0 with a relative error only"),
+        ("matrix,time [h],value [uM],sd [min]", "plasma,1,2,1", "got 'min', expected a concentration such as uM"),
+        ("matrix;time [h];value [uM];sd [uM]", "plasma;1;2;1", "separated by ';', expected by commas"),
+        ("matrix,time [h],value [uM],sd [uM]", "ECF AUC,1,2,1", "areas and concentrations stand in files of their own"),
+        ("matrix,time [h],value [uM h],sd [uM h]", "ECF,1,2,1", "under a value [area], expected a unit such as uM"),
+        ("matrix,time [h],value [uM],sd [uM]", "\n".join(["plasma,1,2,1"] * 10_001), "10,001 values, expected at most 10,000"),
     ],
 )
 def test_a_bad_row_is_one_line_with_its_number(header, row, said, tmp_path, capsys):

@@ -83,6 +83,16 @@ class Settings:
         build_target(self.experiments, self.data, names, priors=priors, bounds=bounds)
 
 
+def _relative(text: str) -> float:
+    try:
+        value = parse_quantity(text, "fraction", where="--cv")
+    except InputError:
+        value = 0.0
+    if not 0 < value <= 10:
+        raise UsageError("--cv", got=f"'{text}'", expected="a relative error above 0, at most 1000 %, e.g. '8 %'")
+    return value
+
+
 def read_settings(
     paths: Sequence[Path],
     given: Mapping[str, Any],
@@ -115,9 +125,7 @@ def read_settings(
     start = {**_DEFAULTS, **base}
     common = build_config(start, set_, given, kind=InferConfig)
     mass = build_experiment("", common, own=own, plasma=curve).subject.compound.molar_mass_kg_mol
-    relative = parse_quantity(cv, "fraction", where="--cv") if cv else None
-    if relative is not None and not 0 < relative <= 10:
-        raise UsageError("--cv", got=cv, expected="above 0, at most 1000 %")
+    relative = _relative(cv) if cv else None
     data = read_observations(paths, mass.value if mass else None, cv=relative)
     names = list(dict.fromkeys(data.dataset))
     lost = [n for n in tables if n not in names]

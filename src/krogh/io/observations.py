@@ -27,6 +27,11 @@ _MATRIX_NAMES = {
     "plasma unbound": "plasma free", "plasma, free": "plasma free", "plasma, total": "plasma", "csf": "lumbar csf",
     "ecf auc": "interstitium auc", "isf auc": "interstitium auc",
 }  # fmt: skip
+#: Values; steps end at the time of each, so that more would take hours.
+_MOST = 10_000
+_UNITS = {"time": "s, min, h or d", "cv": "% or 1"}
+_EXPECTED = {"time": "a number >= 0, the time after the first dose", "sd": "a value >= 0", "cv": "0 to 1000 %",
+             "lloq": "a value >= 0", "value": "a finite number, or BLQ"}  # fmt: skip
 _KNOWN = (*MATRICES, *READERS)
 _BELOW = ("blq", "bloq", "<lloq", "<loq")
 _EXAMPLE = "a header such as 'matrix,time [h],value [uM],sd [uM],lloq [uM]'"
@@ -54,6 +59,8 @@ def read_observations(paths: Sequence[Path], molar_mass_kg_mol: float | None, *,
         If a file is unreadable or a row malformed; the message names file and line.
     """
     rows = [row for path in paths for row in _read(path, molar_mass_kg_mol, cv)]
+    if len(rows) > _MOST:
+        raise InputError("observations", got=f"{len(rows):,} values", expected=f"at most {_MOST:,}", hint="average or thin them")
     text, numbers = [r[0] for r in rows], np.array([r[1] for r in rows], dtype=float).reshape(-1, 6)
     t, value, sd, own_cv, lloq, line = numbers.T
     return Observations(tuple(t[0] for t in text), tuple(t[1] for t in text), t, value, sd, own_cv, lloq, line.astype(int))
@@ -70,6 +77,11 @@ def _read(path: Path, molar_mass: float | None, cv: float | None) -> list[_Row]:
     except csv.Error as error:
         raise InputError(f"{path.name}, line {reader.line_num}", got=str(error), expected="a CSV") from None
     rows = [r for r in rows if not r[1][0].startswith("#")]
+    if rows and len(rows[0][1]) == 1:
+        mark = next((m for m in ";\t" if m in text.splitlines()[rows[0][0] - 1]), "")
+        if mark:
+            raise InputError(f"{path.name}, header", got=f"columns separated by {mark!r}", expected="by commas",
+                             hint="save it as CSV with commas, and numbers with a decimal point")  # fmt: skip
     if len(rows) < 2:
         raise InputError(path.name, got="no rows", expected=f"{_EXAMPLE} and a value a line")
     head = _header(rows[0][1], path.name, molar_mass)
@@ -112,12 +124,14 @@ def _header(cells: list[str], where: str, molar_mass: float | None) -> _Head:
 
 def _factor(key: str, unit: str, where: str, molar_mass: float | None) -> tuple[float, bool]:
     """Return the factor to SI, and whether the unit is one of an area under a concentration."""
-    if key == "time":
-        return parse_quantity(f"1 {unit}", "time", where=where), False
-    if key == "cv":
-        return parse_quantity(f"1 {unit}", "fraction", where=where), False
-    seconds, unit = _without_time(unit)
-    found = parse_any(f"1 {unit}", "concentration", "mass_concentration", where=where)
+    wanted, seconds = _UNITS.get(key, "a concentration such as uM or ng/mL"), None
+    try:
+        if key in _UNITS:
+            return parse_quantity(f"1 {unit}", "time" if key == "time" else "fraction", where=where), False
+        seconds, left = _without_time(unit)
+        found = parse_any(f"1 {left}", "concentration", "mass_concentration", where=where)
+    except InputError:
+        raise InputError(where, got=f"'{unit}'", expected=wanted) from None
     factor, area = found.value_si * (seconds or 1.0), seconds is not None
     if found.dimension == "concentration":
         return factor, area
@@ -152,13 +166,20 @@ def _row(cells: list[str], line: int, path: Path, head: _Head, cv: float | None)
         numbers["lloq"], below = limit, True
     measured = math.nan if below else _number(value, factors["value"], f"{where}, value", blank=None)
     if math.isnan(numbers["time"]):
-        raise InputError(f"{where}, time", got="a blank", expected="a number")
+        raise InputError(f"{where}, time", got="a blank", expected=_EXPECTED["time"])
     if below and not numbers["lloq"] > 0:
         raise InputError(
             f"{where}, value", got=f"'{held['value']}' without its limit", expected="a limit in the column lloq, or '<0.5'"
         )
     sd, own_cv = (0.0 if math.isnan(numbers[k]) else numbers[k] for k in ("sd", "cv"))
-    _check(where, time=numbers["time"], sd=sd, cv=own_cv)
+    for key, number in (("time", numbers["time"]), ("sd", sd), ("cv", own_cv), ("lloq", numbers["lloq"])):
+        if number < 0 or (key == "cv" and number > 10):
+            raise InputError(f"{where}, {key}", got=f"'{held[key]}'", expected=_EXPECTED[key])
+    limit = numbers["lloq"] > 0
+    if measured < 0 and not limit:
+        raise InputError(f"{where}, value", got=f"'{held['value']}'", expected="a value >= 0", hint="below the limit write BLQ")
+    if measured == 0 and not limit and not sd > 0:
+        raise InputError(f"{where}, value", got="0 with a relative error only", expected="a value in sd, or BLQ with its lloq")
     if not (sd > 0 or own_cv > 0):
         if cv is None:
             raise InputError(
@@ -166,7 +187,6 @@ def _row(cells: list[str], line: int, path: Path, head: _Head, cv: float | None)
             )
         own_cv = cv
     lloq = 0.0 if math.isnan(numbers["lloq"]) else numbers["lloq"]
-    _check(where, lloq=lloq)
     return (held.get("dataset") or path.stem, matrix), [numbers["time"], measured, sd, own_cv, lloq, line]
 
 
@@ -193,13 +213,5 @@ def _number(text: str, factor: float, where: str, blank: float | None = math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(where, got=f"'{text}'", expected="a finite number")
+        raise InputError(where, got=f"'{text}'", expected=_EXPECTED.get(where.rpartition(", ")[2], "a finite number"))
     return number
-
-
-def _check(where: str, **values: float) -> None:
-    for name, value in values.items():
-        if value < 0 or (name == "cv" and value > 10):
-            raise InputError(
-                f"{where}, {name}", got=f"{value:g} (SI)", expected="a value >= 0" if name != "cv" else "0 to 1000 %"
-            )
