@@ -56,19 +56,19 @@ def _fields(factor: float | None, refine: int) -> np.ndarray:
 
 
 def run() -> None:
-    """Print error, time and mass defect beside the goals, at the default tolerance and a tighter one."""
+    """Print error, time and mass defect beside the goals, at the default tolerance and a looser one."""
     for name, factor in (("cosine, +-50 %", None), ("disc, 5 times", 5.0), ("disc, a hole", 0.0)):
         coarse, fine = _fields(factor, 2), _fields(factor, 4)
         truth = (4 * fine - coarse) / 3 if factor is None else 1.5 * fine - 0.5 * coarse  # second order, or nearly 1.6 at an edge
         size = np.sqrt((truth**2).sum())
-        for tol in (1e-3, 3e-4):
+        for tol in (None, 1e-3):
             problem = patchy(_MAP, factor=factor)
             spent, found = timed(lambda p=problem, tol=tol: pinn.solve(p, tol=tol, strict=False))  # type: ignore[misc]
             error, doubt = (float(np.sqrt(((x - truth) ** 2).sum()) / size) for x in (found.fields[:, 0], fine))
             print(
-                f"pinn  block, {name}, tol {tol:.0e}: error {error:.1e} (goal <= 5e-4) beside extrapolated finite volumes, which "
-                f"are {doubt:.0e} from {_MAP * 4} x {_MAP * 4} x {_CELLS * 4} cells; {spent:.1f} CPU s (<= 60), certificate "
-                f"{found.certificate:.0e}, mass defect {found.mass_defect:.0e} (<= 1e-5)"
+                f"pinn  block, {name}, tol {found.tol:.0e}: error {error:.1e} (goal <= 5e-4) beside extrapolated finite volumes, "
+                f"which are {doubt:.0e} from {_MAP * 4} x {_MAP * 4} x {_CELLS * 4} cells; {spent:.1f} CPU s (<= 60), "
+                f"certificate {found.certificate:.0e}, mass defect {found.mass_defect:.0e} (<= 1e-5)"
             )
 
 

@@ -2,15 +2,23 @@
 
 Ranges of the notes: one layer of 5 to 100 um, D 1e-12 to 1e-9 m2/s, P 1e-8 to 3e-5 m/s, pump 0.01 to 10 um/s with Km 0.05 to 3 of
 the blood, 20 s to 1 h, Biot numbers up to 200; or endothelium, basement membrane, end-feet and tissue. Half have several doses,
-half an enzyme in one layer. The truth is finite volumes on two meshes, extrapolated.
+half an enzyme in one layer. The truth is finite volumes on two meshes, extrapolated::
+
+    python -m bench.pinn_certificate 200 1e-4             # problems 0 to 199 at one or more tolerances
+    python -m bench.pinn_certificate 53,176 1e-4 5e-4     # these two
+    python -m bench.pinn_certificate 0-49 1e-4 --keep F   # what F holds is not solved again, what is new is added to it
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
-import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,17 +40,26 @@ MISS = 1e-4
 
 @dataclass(frozen=True)
 class Trial:
-    """Hold one problem: relative L2 error of the networks, what their certificate said, the truth's own error, time."""
+    """Hold one problem: relative L2 error of the networks, what their certificate said, the truth's own error, time, windows."""
 
+    number: int
     kind: str
+    tol: float
     error: float
     certificate: float
     truth: float
     cpu_s: float
+    windows: int
 
-    def silent(self, tol: float) -> bool:
-        """Tell whether the error is too large and the certificate is within `tol`."""
-        return self.error > MISS and self.certificate <= tol
+    @property
+    def flagged(self) -> bool:
+        """Tell whether the certificate is above the tolerance."""
+        return self.certificate > self.tol
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether the error is too large and the certificate is within the tolerance."""
+        return self.error > MISS and not self.flagged
 
 
 def draw(rng: np.random.Generator) -> tuple[str, Problem]:
@@ -117,21 +134,33 @@ def _finite_volumes(problem: Problem, mesh: Mesh, times: np.ndarray) -> np.ndarr
     return np.array(march.u)[at, 0, 0][:, operator.graph.layout["cell_node"]]
 
 
-def trial(problem: Problem, kind: str, tol: float, seed: int = 0) -> Trial:
-    """Solve one problem by networks at `tol`, and measure."""
-    start = time.process_time()
-    found = pinn.solve(problem, tol=tol, strict=False, seed=seed)
-    spent = time.process_time() - start
-    times = np.linspace(0, problem.t_end_s, 61)[1:]
-    error, doubt = _error(problem, found, times)
-    if error > MISS and doubt > 0.1 * error:  # is it the truth that is coarse?
-        error, doubt = _error(replace(problem, cells=4 * problem.cells), found, times)
-    return Trial(kind, error, found.certificate, doubt, spent)
+class Judge:
+    """Measure answers to one problem against its truth, which is found once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.times = np.linspace(0, problem.t_end_s, 61)[1:]
+
+    @cached_property
+    def coarse(self) -> tuple[Problem, np.ndarray, float]:
+        """Return the problem with its mesh, the truth and its doubt."""
+        return self.problem, *truth(self.problem, self.times)
+
+    @cached_property
+    def fine(self) -> tuple[Problem, np.ndarray, float]:
+        """Return the same on a finer mesh."""
+        problem = replace(self.problem, cells=4 * self.problem.cells)
+        return problem, *truth(problem, self.times)
+
+    def error(self, found: pinn.PinnSolution) -> tuple[float, float]:
+        """Return the relative L2 error of the networks over depth and even times, and that of the truth."""
+        error, doubt = _error(*self.coarse, found, self.times)
+        if error > MISS and doubt > 0.1 * error:  # is it the truth that is coarse?
+            error, doubt = _error(*self.fine, found, self.times)
+        return error, doubt
 
 
-def _error(problem: Problem, found: pinn.PinnSolution, times: np.ndarray) -> tuple[float, float]:
-    """Return the relative L2 error of the networks over depth and even times, and that of the truth."""
-    exact, doubt = truth(problem, times)
+def _error(problem: Problem, exact: np.ndarray, doubt: float, found: pinn.PinnSolution, times: np.ndarray) -> tuple[float, float]:
     mesh = layered_mesh(problem.barrier.layers, [int(n) for n in np.bincount(problem.mesh.layer)], ratio=40.0)
     miss = size = 0.0
     for i in range(len(problem.barrier.layers)):
@@ -147,36 +176,76 @@ def _error(problem: Problem, found: pinn.PinnSolution, times: np.ndarray) -> tup
     return math.sqrt(miss / size), doubt
 
 
-def study(count: int, tol: float, seed: int = 0) -> list[Trial]:
-    """Return the trials of `count` random problems, printing those that miss and those above `tol`."""
+def trial(number: int, tol: float, judge: Judge | None = None) -> Trial:
+    """Solve the problem of one draw by networks at `tol`, and measure."""
+    kind, problem = draw(np.random.default_rng([0, number]))
+    start = time.process_time()
+    found = pinn.solve(problem, tol=tol, strict=False)
+    spent = time.process_time() - start
+    error, doubt = (judge or Judge(problem)).error(found)
+    return Trial(number, kind, tol, error, found.certificate, doubt, spent, len(found.windows))
+
+
+def study(draws: Iterable[int], tols: Iterable[float], keep: Path | None = None) -> list[Trial]:
+    """Return the trials of some draws at every tolerance, printing those that miss and those above theirs."""
+    lines = keep.read_text(encoding="utf-8").splitlines() if keep is not None and keep.exists() else []
+    held = {(t.number, t.tol): t for t in (Trial(**json.loads(line)) for line in lines)}
     out = []
-    for k in range(count):
-        kind, problem = draw(np.random.default_rng([seed, k]))
-        found = trial(problem, kind, tol)
-        out.append(found)
-        if found.error > MISS or found.certificate > tol:
-            word = "SILENT" if found.silent(tol) else "flagged" if found.certificate > tol else "within"
-            print(
-                f"pinn  draw {k} ({kind}): error {found.error:.1e}, certificate {found.certificate:.1e}, "
-                f"truth within {found.truth:.0e}: {word}",
-                flush=True,
-            )
+    for number in draws:
+        judge = Judge(draw(np.random.default_rng([0, number]))[1])
+        for tol in tols:
+            if (number, tol) not in held:
+                held[number, tol] = trial(number, tol, judge)
+                if keep is not None:
+                    with keep.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(asdict(held[number, tol])) + "\n")
+            out.append(held[number, tol])
+            if out[-1].error > MISS or out[-1].flagged:
+                _tell(out[-1])
     return out
 
 
-def run(count: int = 200, tol: float = 1e-3) -> None:
-    """Print the study at the default tolerance."""
-    found = study(count, tol)
-    errors, seconds = np.array([t.error for t in found]), np.array([t.cpu_s for t in found])
-    ratio = np.array([t.error / t.certificate for t in found])
+def _tell(t: Trial) -> None:
+    word = "SILENT" if t.silent else "flagged" if t.flagged else "within"
     print(
-        f"pinn  {count} random problems, tol {tol:.0e}: {100 * (errors <= MISS).mean():.1f} % within {MISS:.0e} (goal >= 95 %), "
-        f"{sum(t.silent(tol) for t in found)} silent misses (goal 0), {sum(t.certificate > tol for t in found)} flagged, "
-        f"{(ratio > 1).sum()} errors above their certificate; error median {np.median(errors):.0e}, 95 % below "
-        f"{np.quantile(errors, 0.95):.0e}, largest {errors.max():.0e}; error over certificate median {np.median(ratio):.0e}, "
-        f"largest {ratio.max():.2f}; {np.median(seconds):.1f} CPU s a problem, at most {seconds.max():.1f}"
+        f"pinn  draw {t.number} ({t.kind}) at tol {t.tol:.1e}: error {t.error:.1e}, certificate {t.certificate:.1e}, "
+        f"{t.windows} windows, {t.cpu_s:.1f} s, truth within {t.truth:.0e}: {word}",
+        flush=True,
     )
 
 
+def _summary(found: list[Trial]) -> str:
+    errors, seconds = np.array([t.error for t in found]), np.array([t.cpu_s for t in found])
+    ratio = np.array([t.error / t.certificate for t in found])
+    misses = [t for t in found if t.error > MISS]
+    return (
+        f"pinn  {len(found)} random problems, tol {found[0].tol:.1e}: {100 * (errors <= MISS).mean():.1f} % within {MISS:.0e} "
+        f"(goal >= 95 %), {len(misses)} misses, {sum(t.silent for t in misses)} silent (goal 0); {sum(t.flagged for t in found)} "
+        f"flagged, {(ratio > 1).sum()} errors above their certificate; error median {np.median(errors):.0e}, 95 % below "
+        f"{np.quantile(errors, 0.95):.0e}, largest {errors.max():.0e}; error over certificate median {np.median(ratio):.0e}, "
+        f"largest {ratio.max():.2f}; {np.median(seconds):.1f} CPU s a problem, 95 % below {np.quantile(seconds, 0.95):.1f}, "
+        f"at most {seconds.max():.1f}"
+    )
+
+
+def _draws(text: str) -> list[int]:
+    if "," in text:
+        return [int(x) for x in text.split(",")]
+    first, _, last = text.rpartition("-")
+    return list(range(int(first), int(last) + 1)) if first else list(range(int(text)))
+
+
+def run(draws: Iterable[int] = range(200), tols: Iterable[float] = (1e-3,), keep: Path | None = None) -> None:
+    """Print the study, at the default tolerance if none is given."""
+    found = study(draws, tols := tuple(tols), keep)
+    for tol in tols:
+        print(_summary([t for t in found if t.tol == tol]))
+
+
 if __name__ == "__main__":
-    run(*(int(x) for x in sys.argv[1:2]), *(float(x) for x in sys.argv[2:3]))
+    parser = argparse.ArgumentParser(description="Ask the certificate of random problems.")
+    parser.add_argument("draws", nargs="?", type=_draws, default=range(200), help="how many, or which: 0-49, or 53,176")
+    parser.add_argument("tols", nargs="*", type=float, default=(1e-3,), help="certificates to ask for")
+    parser.add_argument("--keep", type=Path, help="file of JSON lines: one per trial")
+    given = parser.parse_args()
+    run(given.draws, given.tols, given.keep)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tests.inference._cases import TIMES, by_volumes, layer_target, saturable_target
 from tests.inference.test_identify import judge
 from tests.inference.test_layer import SATURATED
 
+import krogh
 from krogh.inference.fit import covariance, fit
 from krogh.inference.identify import identify
 from krogh.inference.profile import profile
@@ -18,6 +21,7 @@ from krogh.inference.target import Target
 
 _DRAWS, _TIMED = 1000, 3
 _EDGES = (0.0, 0.35, 0.5, 1.0, 2.0, 4.0, np.inf)
+_GUIDE = Path(__file__).resolve().parents[1] / "docs/how-to/infer.md"
 _BELOW = np.array([1e-6, 5e-5, 50.0])
 
 
@@ -45,6 +49,20 @@ def run() -> None:
         first, all_, rows, held = (np.mean(x) for x in zip(*seen, strict=True))
         print(f"refusals  layer A, P, Vmax and Km {name}: fit {first:.1f} s, with intervals and verdicts {all_:.1f} CPU s, "
               f"{rows:.0f} rows, answered {held:.0%}")  # fmt: skip
+    with TemporaryDirectory() as folder:
+        table = Path(folder) / "morphine.csv"
+        table.write_text(_GUIDE.read_text().split("```text\n")[1].split("```")[0])
+        for free, what in ((["P", "Vmax"], "answered"), (["P", "Vmax", "Km"], "refused")):
+            seconds = [_ask(table, free, what) for _ in range(_TIMED)]
+            print(f"refusals  morphine of the guide, {', '.join(free)}: {what}, {min(seconds):.1f} CPU s")
+
+
+def _ask(table: Path, free: list[str], what: str) -> float:
+    """Return CPU s of one inference by finite volumes with its posterior, where there is one; without start-up and pictures."""
+    start = time.process_time()
+    found = krogh.infer(str(table), "morphine", free, species="rat", dose="4 mg/kg infusion over 10 min", cells=24)
+    assert bool(found.table["held"].all()) == (what == "answered")
+    return time.process_time() - start
 
 
 def _cost(truth: np.ndarray, seed: int) -> tuple[float, float, int, float]:

@@ -108,7 +108,7 @@ def infer(
     free : sequence of str
         Unknowns, e.g. ``["P", "Vmax"]``.
     datasets : mapping, optional
-        Settings of single data sets, by the name in the column ``dataset``.
+        Settings of single data sets, by the name in the column ``dataset``; ``plasma`` among them is a curve of its own.
     priors, bounds : mapping, optional
         Name -> (median, SD of the logarithm), name -> (low, high); SI.
     cv : float, optional
@@ -140,14 +140,18 @@ def infer(
     from krogh.runs.config import InferConfig, build_config
     from krogh.runs.infer import build_experiment
     from krogh.runs.infer import infer as run
+    from krogh.validation.lumbar import READERS
 
     own = {k.lower(): v for k, v in (compound_objects or {}).items()}
     base = {"cells": 40, "compounds": [compound], **settings}
     tables = dict(datasets or {})
 
     def experiment(name: str) -> Any:
-        config = build_config({**base, **tables.get(name, {})}, kind=InferConfig)
-        return build_experiment(name, config, own=own, plasma=plasma)
+        table = dict(tables.get(name, {}))
+        curve = table.pop("plasma", None if "dose" in table else plasma)
+        return build_experiment(
+            name, build_config({**base, **table}, kind=InferConfig), own=own, plasma=curve, readers=READERS
+        )  # fmt: skip
 
     if not isinstance(data, Observations):
         paths = [Path(p) for p in ([data] if isinstance(data, str | Path) else data)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.inference._cases import observations
 
+from krogh.cli.infer_settings import read_settings
 from krogh.cli.main import _run
 from krogh.inference.parameters import find_parameter
 from krogh.inference.predictors import predictor
@@ -109,6 +110,15 @@ def test_settings_of_a_data_set_come_from_its_table(table, tmp_path, capsys):
         ("matrix,time [h],value [kg]", "plasma,1,2", "header"),
         ("matrix,time [h]", "plasma,1", "no column 'value'"),
         ("matrix,time [h],value [uM],colour", "plasma,1,2,red", "'colour'"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,1,-2,1", "line 2, value: got '-2', expected a value >= 0"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,-1,2,1", "line 2, time: got '-1'"),
+        ("matrix,time [h],value [uM],sd [uM]", "plasma,2024-05-01,2,1", "the time after the first dose"),
+        ("matrix,time [h],value [uM],cv [%]", "plasma,1,0,8", "0 with a relative error only"),
+        ("matrix,time [h],value [uM],sd [min]", "plasma,1,2,1", "got 'min', expected a concentration such as uM"),
+        ("matrix;time [h];value [uM];sd [uM]", "plasma;1;2;1", "separated by ';', expected by commas"),
+        ("matrix,time [h],value [uM],sd [uM]", "ECF AUC,1,2,1", "areas and concentrations stand in files of their own"),
+        ("matrix,time [h],value [uM h],sd [uM h]", "ECF,1,2,1", "under a value [area], expected a unit such as uM"),
+        ("matrix,time [h],value [uM],sd [uM]", "\n".join(["plasma,1,2,1"] * 10_001), "10,001 values, expected at most 10,000"),
     ],
 )
 def test_a_bad_row_is_one_line_with_its_number(header, row, said, tmp_path, capsys):
@@ -140,3 +150,31 @@ def test_units_of_the_file_are_honoured(tmp_path):
     np.testing.assert_allclose([data.value[0], data.sd[0], data.lloq[1]], [1e-3, 1e-4, 10 / 285.34 * 1e-3])
     assert data.matrix == ("plasma", "brain total")
     assert data.censored.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("unit", ["ng min/mL", "ng/mL min", "ng*min/mL"])
+def test_an_area_has_the_unit_of_a_concentration_times_a_time(unit, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"matrix,time [h],value [{unit}],sd [{unit}]\nECF AUC,2,285.34,28.534\n")
+    data = read_observations([path], 0.28534)
+    np.testing.assert_allclose([data.value[0], data.sd[0]], [60e-3, 6e-3])
+    assert data.matrix == ("interstitium auc",)
+
+
+def test_people_with_their_own_plasma_are_seen_through_their_lumbar_csf(tmp_path, capsys):
+    for name, peak in (("one", 40), ("two", 80)):
+        (tmp_path / f"{name}.csv").write_text(f"time [h],concentration [uM]\n0,0\n0.5,{peak}\n2,{0.5 * peak}\n4,{0.2 * peak}\n")
+    rows = "".join(f"{n},lumbar CSF,{t},4\n" for n in ("one", "two") for t in (1, 3))
+    table, config = tmp_path / "csf.csv", tmp_path / "c.toml"
+    table.write_text("dataset,matrix,time [h],value [uM]\n" + rows)
+    config.write_text('[dataset.one]\nplasma = "one.csv"\n[dataset.two]\nplasma = "two.csv"\n')
+    given = {"compounds": ["acetaminophen"], "species": "human", "cells": 16}
+    held = read_settings([table], given, [], config, None, [], "10 %")
+    assert {p.name for p in held.inputs} == {"csf.csv", "c.toml", "one.csv", "two.csv"}
+    p = [find_parameter("P", held.experiments["one"].subject)]
+    m = predictor(held.experiments, p, held.data)(np.array([[30e-9]]))[0]
+    assert m[:2].min() > 0
+    np.testing.assert_allclose(m[2:], 2 * m[:2], rtol=1e-3)  # each by its own plasma
+    args = ["infer", str(table), "--compound", "acetaminophen", "--free", "P", "--cv", "10 %", "--config", str(config), "--out"]
+    assert _run([*args, str(tmp_path / "r"), "--species", "rat"]) == 3
+    assert "species rat, expected human" in capsys.readouterr().err

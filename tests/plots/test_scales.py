@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from krogh.plots.scales import amount_unit, concentration_unit, format_duration, log_range, scientific, time_unit
+from krogh.plots.scales import amount_unit, concentration_unit, format_duration, log_range, scientific, shown_unit, time_unit
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_log_range_shows_every_peak_and_ignores_zeros_and_gaps() -> None:
     assert high == pytest.approx(2.0)
     assert log_range(np.zeros(3)) == (0.1, 1.0)
     assert log_range(np.array([1.0]), np.array([1e-20]))[0] == pytest.approx(1e-8)
+
+
+def test_units_are_printed_with_their_signs() -> None:
+    assert [shown_unit(u) for u in ("um2/ms", "uM", "pmol/cm2/min", "uL/min/g", "nm/s", "")] == [
+        "µm²/ms", "µM", "pmol/cm²/min", "µL/min/g", "nm/s", "1"
+    ]  # fmt: skip

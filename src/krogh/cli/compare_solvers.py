@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,10 @@ def compare(
         list[str] | None,
         typer.Option(help="How the networks are trained: lsq, trained, classic (repeatable).  [default: lsq]"),
     ] = None,
-    tol: Annotated[float, typer.Option(help="What the certificate of the networks must reach.")] = 1e-3,
+    tol: Annotated[
+        float | None,
+        typer.Option(help="What the certificate of the networks must reach.  [default: slab 5e-4, cylinder 1e-3, block 3e-4]"),
+    ] = None,
     cells: Annotated[
         int | None, typer.Option(help="Cells of the finite volumes, where both are compared.  [default: 120]")
     ] = None,
@@ -78,7 +82,7 @@ def compare(
     typer.echo("Research software: not for diagnosis or dosing.")
 
 
-def _compare(case: Case, method: str, tol: float, seed: int, told: Told) -> Comparison:
+def _compare(case: Case, method: str, tol: float | None, seed: int, told: Told) -> Comparison:
     from krogh.runs.compare import compare_solvers
 
     return compare_solvers(case, method=method, tol=tol, seed=seed, progress=told.progress, tell=told.stage)
@@ -100,7 +104,8 @@ def _print(c: Comparison) -> None:
     from krogh.cli.tables import print_columns
 
     verdict = "converged" if c.converged else "FAILED: no answer at this tolerance"
-    typer.echo(f"{', '.join(c.labels)}: networks ({c.method}) {verdict} (certificate {c.certificate:.1e}, asked for {c.tol:.0e})")
+    reached = f"certificate {c.certificate:.1e}" if math.isfinite(c.certificate) else "Newton's method did not come to rest"
+    typer.echo(f"{', '.join(c.labels)}: networks ({c.method}) {verdict} ({reached}, asked for {c.tol:.0e})")
     rows = [
         [label, medium, f"{c.error[i, s]:.1e}", f"{c.log_error[i, s]:.1e}"]
         for s, label in enumerate(c.labels)

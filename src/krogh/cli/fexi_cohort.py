@@ -11,6 +11,15 @@ import typer
 
 from krogh.cli import chunked, options
 from krogh.cli.fexi_common import report
+from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
+from krogh.cli.fexi_prior import (
+    check_estimator,
+    check_intervals,
+    check_network,
+    learned_settings,
+    read_network,
+    smooth_length,
+)
 
 __all__ = ["register"]
 
@@ -29,8 +38,26 @@ def cohort(
     match: Annotated[str, typer.Option(help="What the names of scans look like, without .nii.")] = "*_dwi",
     mask: Annotated[str, typer.Option(help="The same for masks, beside the scan or in derivatives.")] = "*_mask",
     roi: Annotated[str, typer.Option(help="The same for label images.")] = "*_dseg",
-    estimator: Annotated[str, typer.Option("--estimator", "-e", help="nlls, rician, or learned: eb, hbayes.")] = "nlls",
-    model: Annotated[str, typer.Option("--model", help="axr, 2cm or 2cmr.")] = "axr",
+    estimator: Annotated[str, typer.Option("--estimator", "-e", help="As of krogh fexi fit: nlls, rician, eb, npe ...")] = "nlls",
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A network of krogh fexi train for all scans; default: one trained for each.")
+    ] = None,
+    model: Model = "axr",
+    bound: Bound = None,
+    fix: Fix = None,
+    relax: Relax = None,
+    noise_sd: Annotated[float | None, typer.Option("--noise-sd", help="Noise SD of all scans, in their unit.")] = None,
+    prior: Annotated[
+        str, typer.Option("--prior", help="Of eb, hbayes: scan (learned from each), uniform, or the prior.json of a fit.")
+    ] = "scan",
+    labels: Annotated[
+        str, typer.Option("--labels", help="Of eb, hbayes: what names of tissue labels look like, e.g. '*_desc-tissue_dseg'.")
+    ] = "",
+    smooth: Annotated[
+        str | None, typer.Option("--smooth", help="Of eb, hbayes: length over which neighbours resemble each other, e.g. '6 mm'.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of what is trained for a scan (default 0).", min=0)] = None,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Also 95 % profile intervals per voxel (slower).")] = False,
     v_b: Annotated[str, typer.Option("--vb", help="Blood volume fraction for k_ie, PS and P.")] = "4 %",
     radius: Annotated[str, typer.Option("--radius", help="Capillary radius for P.")] = "3 um",
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Write the maps of every scan.")] = True,
@@ -46,8 +73,6 @@ def cohort(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit the FEXI scans of a cohort: maps of each, one table of all regions, means over subjects with intervals."""
-    from krogh.fexi.estimators import get_estimator
-    from krogh.fexi.models import get_model
     from krogh.io.cohort_fit import CohortItem, CohortSettings, fit_item
     from krogh.io.cohort_scans import count_subjects, find_scans
     from krogh.io.fexi_protocol import read_protocol
@@ -58,22 +83,36 @@ def cohort(
 
     started = datetime.now(UTC)
     how = chunked.how_to_run(workers, dask, shard, max_fail, resume=resume, overwrite=overwrite, silent=quiet or as_json)
-    get_estimator(estimator)
-    get_model(model)
+    tissue = tissue_model(model, bound or [], fix or [], relax or [])
+    check_estimator(estimator)
+    check_intervals(estimator, model, intervals=intervals)
+    length = smooth_length(smooth, estimator, prior)
+    learned = learned_settings(estimator, tissue, prior, Path(labels) if labels else None, seed)
+    network = read_network(weights, estimator, seed)
     shared = read_protocol(protocol) if protocol else None
+    if network and shared is not None:
+        check_network(network["weights"], estimator, tissue, shared)
     if protocol and Path(protocol).is_file():  # workers may stand elsewhere
         protocol = os.path.abspath(protocol)  # noqa: PTH100  (resolve() would follow links)
     settings = CohortSettings(
-        os.path.abspath(dataset), os.path.abspath(out), protocol, estimator, model,  # noqa: PTH100
+        os.path.abspath(dataset), os.path.abspath(out), protocol, estimator, tissue,  # noqa: PTH100
         parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), maps, threads,
+        learned, os.path.abspath(weights) if weights else "", noise_sd, length, intervals,  # noqa: PTH100
     )  # fmt: skip
-    scans = find_scans(dataset, match=match, mask=mask, roi=roi, protocol=bool(protocol), skip=out)
+    config = {
+        "estimator": estimator, "model": model, "bound": bound or [], "fix": fix or [], "relax": relax or [],
+        "weights": "" if weights is None else _digest((weights if weights.is_dir() else weights.parent) / "weights.safetensors"),
+        "noise_sd": noise_sd, "prior": _digest(Path(prior)) or prior, "labels": labels, "smooth_m": length, "seed": seed,
+        "intervals": intervals, "blood_fraction": settings.blood_fraction, "radius_m": settings.radius_m, "maps": maps,
+        "protocol": shared.content_hash() if shared else "",
+    }  # fmt: skip
+    scans = find_scans(dataset, match=match, mask=mask, roi=roi, labels=labels, protocol=bool(protocol), skip=out)
     facts = [f"{dataset.name or dataset}: {len(scans)} scans of {count_subjects(scans)} subjects"]
     if dry_run:
         lines = [f"  {s.dwi}: {s.fault or f'mask {s.mask or chr(45)}, regions {s.roi or chr(45)}'}" for s in scans]
         report({"dry_run": True, "scans": [s.dwi for s in scans]}, [*facts, *lines, "dry run: nothing fitted"], as_json=as_json)
         return
-    plan = _plan(settings, scans, dataset, shared.content_hash() if shared else "")
+    plan = _plan(config, scans, dataset)
     with chunked.chunks_done([CohortItem(s, settings) for s in scans], fit_item, out, plan, how) as store:
         if store is None:
             return
@@ -85,15 +124,19 @@ def cohort(
                                       + (", group.png" if rows else "")], as_json=as_json)  # fmt: skip
 
 
-def _plan(settings: Any, scans: Any, dataset: Path, protocol_hash: str) -> dict[str, Any]:
-    """Return everything that decides the results: settings, and what every file holds; no place on this machine."""
-    from dataclasses import asdict
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, nothing where there is none."""
+    from krogh.io.provenance import file_sha256
 
+    return file_sha256(path) if path.is_file() else ""
+
+
+def _plan(config: dict[str, Any], scans: Any, dataset: Path) -> dict[str, Any]:
+    """Return everything that decides the results: settings, and what every file holds; no place on this machine."""
     from krogh import __version__
     from krogh.io.cohort_fit import input_digests
 
-    kept = {k: v for k, v in asdict(settings).items() if k not in ("root", "out", "protocol", "threads")}
-    return {"krogh": __version__, "settings": {**kept, "protocol": protocol_hash}, "scans": input_digests(dataset, scans)}
+    return {"krogh": __version__, "settings": config, "scans": input_digests(dataset, scans)}
 
 
 def _lines(summary: list[dict[str, Any]], failed: list[dict[str, Any]]) -> list[str]:

@@ -20,7 +20,7 @@ from krogh.cli.fexi_common import (
     training_device,
 )
 from krogh.cli.fexi_model import Bound, Fix, Model, Relax, tissue_model
-from krogh.cli.fexi_prior import learned_settings
+from krogh.cli.fexi_prior import check_estimator, check_intervals, learned_settings, read_network, smooth_length
 from krogh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def fit(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Tissue label image: eb and hbayes learn one prior per label.")
     ] = None,
+    smooth: Annotated[
+        str | None,
+        typer.Option("--smooth", help="Length over which neighbours resemble each other, e.g. '6 mm'; of eb and hbayes."),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     seed: Annotated[int | None, typer.Option("--seed", help="Of what is trained for this scan (default 0).", min=0)] = None,
@@ -95,11 +99,12 @@ def fit(
     check_output(out, overwrite=overwrite)
     plan = read_protocol(protocol)
     tissue = tissue_model(model, bound or [], fix or [], relax or [])
-    _check_estimator(estimator, noise_sd, noise_map)
-    learned = {**learned_settings(estimator, tissue, prior, labels, seed), **_read_network(weights, estimator, seed)}
+    check_estimator(estimator)
+    check_noise_options(noise_sd, noise_map)
+    learned = {**learned_settings(estimator, tissue, prior, labels, seed), **read_network(weights, estimator, seed)}
+    length = smooth_length(smooth, estimator, prior)
     learned |= _training(estimator, device, precision, weights)
-    if intervals and (estimator != "nlls" or model != "axr"):
-        raise UsageError("--intervals", got=f"--estimator {estimator} --model {model}", expected="--estimator nlls --model axr")
+    check_intervals(estimator, model, intervals=intervals)
     vessels = Vessels(parse_quantity(v_b, "fraction", where="--vb"), parse_quantity(radius, "length", where="--radius"), "stated")
     image, inside, noise = read_scan(dwi, plan, mask, noise_sd, noise_map)
     regions = None if roi is None else read_labels(roi, image)
@@ -116,13 +121,15 @@ def fit(
         "prior": prior, "labels": None if labels is None else labels.name, "seed": seed, "device": device, "precision": precision,
         "weights": None if weights is None else weights.name,
     }  # fmt: skip
+    if length is not None:
+        config["smooth_m"] = length
     if dry_run:
         report({"dry_run": True, "config": config, "facts": facts}, [*facts, "dry run: nothing fitted"], as_json=as_json)
         return
     with enough_memory(dwi.name):
         result = fit_scan(
             image.data, plan, inside, estimator=estimator, model=tissue, noise_sd=noise, labels=regions, tissues=tissues,
-            options=learned,
+            options=learned, smooth_m=length, voxel_size_m=[1e-3 * edge for edge in image.voxel_size_mm],
             region_names=read_region_names(roi) if roi else None, vessels=vessels, intervals=intervals, threads=threads,
             progress=progress_printer("voxels fitted", quiet=quiet),
             learning=progress_printer("learning from the scan, step", quiet=quiet),
@@ -137,20 +144,6 @@ def fit(
     report(payload, [*facts, *_table(result), "", f"written to {out}:", *(f"  {name}" for name in files)], as_json=as_json)
 
 
-def _check_estimator(name: str, noise_sd: float | None, noise_map: Path | None) -> None:
-    from krogh.fexi.estimators import get_estimator
-
-    if name == "pooled":
-        raise UsageError(
-            "--estimator",
-            got="pooled",
-            expected="nlls, rician, nlls27 or a learned one",
-            hint="regions are always pooled; give --roi",
-        )
-    get_estimator(name)
-    check_noise_options(noise_sd, noise_map)
-
-
 def _training(estimator: str, device: str, precision: str, weights: Path | None) -> dict[str, Any]:
     """Return where the network of this fit is trained; refuse the choice where none is."""
     from krogh.fexi.estimators import NETWORKS
@@ -163,19 +156,6 @@ def _training(estimator: str, device: str, precision: str, weights: Path | None)
             got = f"--estimator {estimator}" + ("" if weights is None else " --weights")
             raise UsageError(name, got=got, expected="an estimator that trains a network for this scan")
     return {}
-
-
-def _read_network(weights: Path | None, estimator: str, seed: int | None) -> dict[str, Any]:
-    if weights is None:
-        return {}
-    if seed is not None:
-        raise UsageError("--seed", got="also --weights", expected="one of them", hint="a network that is trained draws nothing")
-    from krogh.io.weights import read_weights
-
-    found = read_weights(weights)
-    if found.estimator != estimator:
-        raise UsageError("--weights", got=f"a network of {found.estimator}", expected=f"--estimator {found.estimator}")
-    return {"weights": found}
 
 
 def _write(

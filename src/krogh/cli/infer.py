@@ -46,7 +46,7 @@ def infer(
     solver: Annotated[str | None, typer.Option(help="fv (volumes), pinn (networks) or compartments.  [default: fv]")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells across the layers.  [default: 40]")] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance of a step.  [default: 1e-4]")] = None,
-    tol: Annotated[float | None, typer.Option(help="Certificate of the networks (pinn).  [default: 1e-4]")] = None,
+    tol: Annotated[float | None, typer.Option(help="Certificate of the networks (pinn).  [default: 1e-3]")] = None,
     joint: Annotated[
         float | None, typer.Option(help="Also the usual joint loss of data and equations, biased: this weight, e.g. 1.")
     ] = None,

@@ -41,7 +41,8 @@ def refuse(result: Judged) -> None:
     from krogh.runs.infer_tables import combination_rows, combination_text
 
     held = "; ".join(combination_text(r) for r in combination_rows(result))
+    it, one = ("it", "it") if len(result.unheld) == 1 else ("them", "one of them")
     raise ConvergenceError(
-        ", ".join(result.unheld), got=f"data that hold only {held}" if held else "data that do not bound them",
-        hint="leave one of them out of --free, give it a --prior, or use --unheld fix; everything that was found is in --out",
+        ", ".join(result.unheld), got=f"data that hold only {held}" if held else f"data that do not hold {it}",
+        hint=f"leave {one} out of --free, give it a --prior, or use --unheld fix; everything that was found is in --out",
     )  # fmt: skip

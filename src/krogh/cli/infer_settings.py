@@ -83,6 +83,16 @@ class Settings:
         build_target(self.experiments, self.data, names, priors=priors, bounds=bounds)
 
 
+def _relative(text: str) -> float:
+    try:
+        value = parse_quantity(text, "fraction", where="--cv")
+    except InputError:
+        value = 0.0
+    if not 0 < value <= 10:
+        raise UsageError("--cv", got=f"'{text}'", expected="a relative error above 0, at most 1000 %, e.g. '8 %'")
+    return value
+
+
 def read_settings(
     paths: Sequence[Path],
     given: Mapping[str, Any],
@@ -104,6 +114,7 @@ def read_settings(
     from krogh.io.text_file import read_plasma_curve, read_toml
     from krogh.runs.config import InferConfig, build_config
     from krogh.runs.infer import build_experiment
+    from krogh.validation.lumbar import READERS
 
     base = dict(read_toml(config)) if config else {}
     tables = base.pop("dataset", {})
@@ -114,20 +125,22 @@ def read_settings(
     start = {**_DEFAULTS, **base}
     common = build_config(start, set_, given, kind=InferConfig)
     mass = build_experiment("", common, own=own, plasma=curve).subject.compound.molar_mass_kg_mol
-    relative = parse_quantity(cv, "fraction", where="--cv") if cv else None
-    if relative is not None and not 0 < relative <= 10:
-        raise UsageError("--cv", got=cv, expected="above 0, at most 1000 %")
+    relative = _relative(cv) if cv else None
     data = read_observations(paths, mass.value if mass else None, cv=relative)
     names = list(dict.fromkeys(data.dataset))
     lost = [n for n in tables if n not in names]
     if lost:
         raise InputError(f"dataset.{lost[0]}", got="no row of the data", expected="one of " + ", ".join(names))
-    experiments, settings = {}, {}
+    experiments, settings, curves = {}, {}, list[Path]()
     for name in names:
-        own_table = tables.get(name, {})
+        own_table = dict(tables.get(name, {}))
+        mine = None if "dose" in own_table else curve
+        if "plasma" in own_table:  # beside the file that names it
+            curves.append((config or Path()).parent / str(own_table.pop("plasma")))
+            mine = read_plasma_curve(curves[-1])
         rest = {k: v for k, v in given.items() if k not in own_table}
         one = build_config({**start, **own_table}, set_, rest, kind=InferConfig)
         settings[name] = one.model_dump()
-        experiments[name] = build_experiment(name, one, own=own, plasma=curve if "dose" not in tables.get(name, {}) else None)
-    files = [*paths, *(p for p in (config, plasma) if p), *compound_files]
+        experiments[name] = build_experiment(name, one, own=own, plasma=mine, readers=READERS)
+    files = [*paths, *(p for p in (config, plasma) if p), *curves, *compound_files]
     return Settings(data, experiments, tuple(files), {"datasets": settings, "compounds": list(common.compounds)})

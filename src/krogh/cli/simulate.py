@@ -49,7 +49,10 @@ def simulate(
     pinn_method: Annotated[
         str | None, typer.Option(help="How the networks are trained: lsq, trained or classic.  [default: lsq]")
     ] = None,
-    tol: Annotated[float | None, typer.Option(help="Certificate that the networks must reach.  [default: 1e-3]")] = None,
+    tol: Annotated[
+        float | None,
+        typer.Option(help="Certificate that the networks must reach.  [default: slab 5e-4, cylinder 1e-3, block 3e-4]"),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="esdirk43, tr-bdf2, crank-nicolson, backward-euler, adi (block), explicit.  [default: esdirk43]"),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from krogh.cli import options
+from krogh.cli.infer_report import shown_number
 from krogh.cli.tables import print_columns
 
 if TYPE_CHECKING:
-    from krogh.validation.study import Study
+    from krogh.validation.study import Goal, Study
 
 _COLUMNS = {"study": 0, "what": 0, "value": 0, "goal": 0, "": 0, "beside it": 110}
 
@@ -82,7 +84,7 @@ def _report(
         return
     if not quiet:
         word = {None: "", True: "met", False: "missed"}
-        rows = [[s.name, g.what, f"{g.value:.3g}", g.goal, word[g.met], g.beside] for s in studies for g in s.goals]
+        rows = [[s.name, g.what, _shown(g), g.goal, word[g.met], g.beside] for s in studies for g in s.goals]
         print_columns(_COLUMNS, rows)
         for name, reason in left_out.items():
             typer.echo(f"left out: {name}: {reason}")
@@ -90,6 +92,15 @@ def _report(
     typer.echo(f"{out}/: " + ", ".join(files))
     if not quiet:
         typer.echo(f"{seconds:.1f} s. Research software: not for diagnosis or dosing.")
+
+
+def _shown(goal: Goal) -> str:
+    """Return a number with its interval; what is not known is a dash, an end that is missing is said."""
+    value = "-" if isnan(goal.value) else f"{goal.value:.3g}"
+    low, high = (None if isnan(x) else x for x in (goal.low, goal.high))
+    if low is None and high is None:
+        return value
+    return f"{value} ({shown_number(low, 'below')} to {shown_number(high, 'above')})"
 
 
 def _plain(value: object) -> object:

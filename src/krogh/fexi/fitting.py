@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from krogh.errors import InputError
-from krogh.fexi.estimators import get_estimator
+from krogh.fexi.estimators import check_smoothing, get_estimator
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
+from krogh.fexi.learned.neighbours import neighbours_of
 from krogh.fexi.models import get_model
 from krogh.fexi.protocol import Protocol
 
@@ -33,6 +34,8 @@ def fit(
     estimator: str = "nlls",
     noise_sd: ArrayLike | None = None,
     labels: ArrayLike | None = None,
+    smooth: float | None = None,
+    voxel_size: ArrayLike | None = None,
     progress: Progress | None = None,
     threads: int = 1,
     **settings: Any,
@@ -55,6 +58,11 @@ def fit(
         SD of the noise in the unit of the signals.
     labels : array of int [...], optional
         Regions, for "pooled" (0: left out).
+    smooth : float, optional
+        Length [m] over which neighbouring voxels resemble each other, for "eb" and "hbayes" and signals [x, y, z, volume]: the
+        correlation between them is one half at half of it, a quarter at all of it.
+    voxel_size : array [3], optional
+        Edges of a voxel [m], for `smooth`.
     threads : int, optional
         Threads of the compiled estimators.
     **settings
@@ -70,7 +78,7 @@ def fit(
     InputError
         If shapes do not fit or the mask is empty.
     UsageError
-        If a name is unknown.
+        If a name is unknown, or `smooth` goes with another estimator.
     """
     chosen = get_model(model) if isinstance(model, str) else model
     run = get_estimator(estimator)
@@ -89,6 +97,9 @@ def fit(
             continue
         array = np.asarray(value)
         extra[name] = array[keep] if array.shape[: len(grid)] == grid and array.ndim else value
+    if smooth is not None:
+        check_smoothing(estimator)
+        extra["smooth"] = neighbours_of(np.argwhere(keep), smooth, voxel_size)
     estimate = run(chosen, protocol, data[keep], progress=progress, threads=threads, **extra)
     if estimator == "pooled":
         return estimate

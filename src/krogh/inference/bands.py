@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from krogh.inference.experiment import Experiment
 from krogh.inference.fit import Fit
@@ -14,10 +15,11 @@ from krogh.inference.parameters import Parameter
 from krogh.inference.predictors import predictor
 from krogh.inference.target import Target
 
-__all__ = ["Band", "draw_bands", "normal_draws", "series_at"]
+__all__ = ["ERRORS", "Band", "draw_bands", "normal_draws", "series_at"]
 
 _POINTS = 91
-_ERRORS = 16
+#: Standard normal errors of new values: quantiles in place of draws, so that a band has no noise of its own.
+ERRORS = norm.ppf((np.arange(80) + 0.5) / 80)
 _LARGEST_SD = 1.0
 
 
@@ -59,8 +61,6 @@ def draw_bands(
     data: Observations,
     best: np.ndarray,
     draws: np.ndarray,
-    *,
-    seed: int = 0,
 ) -> list[Band]:
     """Return one band for each series of the data.
 
@@ -72,18 +72,13 @@ def draw_bands(
         Log-parameters of the fit.
     draws : array (R, P)
         Log-parameters of the band: posterior samples.
-    seed : int
-        Of the errors of new values.
     """
-    rng = np.random.default_rng(seed)
     keys = list(dict.fromkeys(zip(data.dataset, data.matrix, strict=True)))
     end = {name: max(t for d, t in zip(data.dataset, data.t_s, strict=True) if d == name) for name in experiments}
     shape = np.linspace(0.0, 1.0, _POINTS) ** 1.5  # closer where the curve rises
     joined = Observations.join([series_at(data, d, m, float(end[d]) * shape) for d, m in keys])
     curves = predictor(experiments, parameters, joined)(np.exp(np.concatenate([best[None], draws])))
-    values = (curves[1:] + joined.spread(curves[1:]) * rng.standard_normal((_ERRORS, *curves[1:].shape))).reshape(
-        -1, curves.shape[1]
-    )
+    values = (curves[1:] + joined.spread(curves[1:]) * ERRORS[:, None, None]).reshape(-1, curves.shape[1])
     low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
     below, above = np.quantile(values, [0.025, 0.975], axis=0)
     parts = np.split(np.stack([joined.t_s, curves[0], low, high, below, above]), len(keys), axis=1)

@@ -44,10 +44,10 @@ class Chart:
         """Return the same points in the coordinates ``forward x``, whose inverse is `back`."""
         return Chart(self.x @ forward.T, self.value, self.gradient @ back, back.T @ self.information @ back)
 
-    def guesses(self, k: int, value: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    def guesses(self, k: int, value: float, low: np.ndarray, high: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Return points (C, P) within the bounds with ``x_k = value`` that the quadratics promise to be low, the lowest first.
 
-        They differ by a factor e at least; along a valley there are several.
+        They differ by a factor e at least; along a valley there are several. Points `first` (F, P) are known to be good ones.
         """
         free = np.arange(self.x.shape[1]) != k
         move = np.zeros_like(self.x)
@@ -58,7 +58,7 @@ class Chart:
         move[:, free] = np.clip(self.x[:, free] + step, low[free], high[free]) - self.x[:, free]
         rise = np.einsum("kp,kp->k", self.gradient, move) + 0.5 * np.einsum("kp,kpq,kq->k", move, curvature, move)
         promised = self.value + rise
-        kept: list[np.ndarray] = []
+        kept = list(np.clip(first, low, high))
         for j in np.argsort(promised):
             x = self.x[j] + move[j]
             if len(kept) < _MOST and all(np.abs(x - other).max() > 1.0 for other in kept):

@@ -24,7 +24,8 @@ __all__ = ["MATRICES", "Experiment", "Job", "Reader", "Solved", "jobs_of", "with
 #: From a solution, times (T,) and the B subjects that were solved together to values (T, B).
 Reader = Callable[[Solution, np.ndarray, Sequence[Subject]], np.ndarray]
 _TISSUE = ("end-feet", "interstitium", "neuron", "astrocyte")
-_ROWS = 32
+#: Rows of one batch: most of a small one is overhead, and all take the time steps of the most difficult.
+_ROWS = 72
 
 
 def _medium(name: str) -> Reader:

@@ -10,6 +10,7 @@ from scipy.stats import chi2, norm, qmc
 from krogh.errors import ConvergenceError, InputError
 from krogh.inference.descend import Descent, descend
 from krogh.inference.target import Point, Target
+from krogh.inference.walkers import Walkers
 
 __all__ = ["Fit", "covariance", "fit", "wald"]
 
@@ -19,6 +20,7 @@ _SCAN_DECADES = 1.0
 #: Squared distances from a minimum, in SD: where minima are compared, and where the best one ends. Steps near it converge
 #: linearly where errors grow with the values, so that the end is set a little below the 1e-4 SD that is promised.
 _ROUGH, _FINE = 1e-2, 1e-9
+_GRACE = 4
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,27 @@ def fit(target: Target, start: np.ndarray, *, scan: int = 32, seed: int = 0) -> 
     height = np.where(np.isfinite(height), height, np.inf)[1:]
     starts = np.concatenate([starts, cloud[np.argsort(height)[:3]]])
     if len(starts) > 1:  # roughly from all, then from the lowest to the end
-        rough = descend(target, starts, tol=_ROUGH).at
-        starts = rough.x[[np.argmin(np.where(np.isfinite(rough.value), rough.value, np.inf))]]
+        starts = _lowest(target, starts)
     found = descend(target, starts, tol=_FINE)
     if not found.converged[0]:
         raise ConvergenceError(
             "fit", got=f"no minimum after {int(found.iterations[0])} evaluations", hint="narrow --bounds, or give a --prior"
         )
     return describe(target, found, 0)
+
+
+def _lowest(target: Target, starts: np.ndarray) -> np.ndarray:
+    """Return the lowest point (1, P) that is reached from `starts`; once one is at a minimum the others have as long again."""
+    walkers = Walkers(target, len(starts), tol=_ROUGH, most=60)
+    for place, x in enumerate(starts):
+        walkers.send(place, x[None])
+    steps, limit = 0, np.inf
+    while walkers.walking.any() and steps < limit:
+        walkers.step()
+        steps += 1
+        limit = min(limit, 2 * steps + _GRACE) if walkers.converged.any() else limit
+    value = walkers.at.value
+    return walkers.at.x[[np.argmin(np.where(np.isfinite(value), value, np.inf))]]
 
 
 def describe(target: Target, found: Descent, index: int) -> Fit:

@@ -81,18 +81,18 @@ def identify(target: Target, fit: Fit, profiles: Sequence[Profile]) -> Identifia
     with_prior = np.diag(target.precision) > 0
     by_prior = with_prior & (sd > 2.0 * fit.sd)  # three quarters of the information are the prior's
     held = np.array([p.closed for p in profiles]) & ((fit.sd <= LARGEST_SD_HELD) | with_prior)
-    verdicts = tuple(_verdict(p, h, b, s) for p, h, b, s in zip(profiles, held, by_prior, fit.sd, strict=True))
+    verdicts = tuple(_verdict(p, h, b) for p, h, b in zip(profiles, held, by_prior, strict=True))
     found = [] if held.all() else _combinations(target, fit, profiles, held)
     scale = np.maximum(sd, 1e-300)
     return Identifiability(held, by_prior & held, verdicts, tuple(found), alone / np.outer(scale, scale))
 
 
-def _verdict(p: Profile, held: bool, by_prior: bool, sd: float) -> str:
+def _verdict(p: Profile, held: bool, by_prior: bool) -> str:
     if held:
         return "held by the prior, not by the data" if by_prior else "held by the data"
     low, high = np.isfinite(p.low), np.isfinite(p.high)
     if low and high:
-        return f"not held: known to a factor of {np.exp(1.96 * sd):.0f} only"
+        return f"not held: known to a factor of {np.exp(0.5 * (p.high - p.low)):.2g} only"
     if low or high:
         return f"not held: the data give {'a lower' if low else 'an upper'} bound only"
     return "not held: no bound on either side"

@@ -19,9 +19,9 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from krogh.inference.chart import Chart
-from krogh.inference.descend import REACH_PRECISION, descend
 from krogh.inference.fit import Fit
 from krogh.inference.target import Point, Target
+from krogh.inference.walkers import REACH_PRECISION, Walkers
 
 __all__ = ["LARGEST_SD_HELD", "Profile", "profile"]
 
@@ -30,7 +30,9 @@ LARGEST_SD_HELD = 1.0
 _ROUNDS = 24
 #: Longest move of a log-parameter from one look to the next.
 _LONGEST = 5.0
-_CLOSE = 0.02
+#: From a root this near to the quantile its slope leads to the end, within this share of the distance; the cubic through the
+#: neighbour must agree to this.
+_CLOSE, _NEXT, _AGREE = 0.1, 0.1, 0.005
 _ROOM = 1e-6
 #: A root that jumps across the quantile within this share of an SD has its end there.
 _SAME = 1e-3
@@ -103,8 +105,18 @@ class _Side:
             cubic = CubicHermiteSpline(d[i - 1 : i + 1], r[i - 1 : i + 1] - self.q, self.slope[i - 1 : i + 1])
             inside = 0.05 * (d[i] - d[i - 1])  # at a kink a cubic would creep
             return float(np.clip(brentq(cubic, d[i - 1], d[i], xtol=1e-9), d[i - 1] + inside, d[i] - inside))
-        ahead = 1.05 * (self.q - r[-1]) / max(self.slope[-1], 1e-12)
+        lack, steep = 1.05 * (self.q - r[-1]), self.slope[-1]
+        bend = max((steep - self.slope[-2]) / (d[-1] - d[-2]), 0.0)
+        ahead = 2 * lack / max(steep + np.sqrt(steep**2 + 2 * bend * lack), 1e-12)
         return float(min(d[-1] + min(ahead, self.room(), _LONGEST), self.width))
+
+    def between(self, d: float) -> np.ndarray:
+        """Return the points (0 or 1, P) at distance `d` on the cubic path between two neighbours that were looked at."""
+        i = int(np.searchsorted(self.distance, d))
+        if i == len(self.distance) or i < 2:  # beyond the last one; at the fit nobody told how the others follow
+            return np.zeros((0, self.path[0].size))
+        path = CubicHermiteSpline(*(np.array(x[i - 1 : i + 1]) for x in (self.distance, self.path, self.along)))
+        return np.asarray(path(d))[None]
 
     def room(self) -> float:
         """Return how much further the reach of the search, no known limit, lets the parameter and those that follow it go."""
@@ -117,6 +129,17 @@ class _Side:
         """Tell whether one that follows, or the parameter itself, is at the reach of the search."""
         along, left = self.along[-1], np.abs(self.reach - self.path[-1][:, None])
         return bool(np.any((np.abs(along) > _FOLLOWS) & (np.where(along > 0, left[:, 1], left[:, 0]) < _NEAR)))
+
+    def near_end(self, i: int) -> tuple[float, float]:
+        """Return where the cubic of the root beside point `i` meets the quantile, and how far, in roots, its slope disagrees."""
+        j = i + 1 if self.root[i] < self.q and i + 1 < len(self.root) else i - 1
+        pair = sorted((i, j))
+        steep = max(self.slope[i], 1e-12)
+        cubic = CubicHermiteSpline(*([x[k] for k in pair] for x in (self.distance, self.root, self.slope)))
+        straight = end = self.distance[i] + (self.q - self.root[i]) / steep
+        for _ in range(2):
+            end += (self.q - float(cubic(end))) / steep
+        return end, abs(end - straight) * steep
 
     @property
     def edge(self) -> float:
@@ -143,10 +166,10 @@ class _Side:
         self.along.insert(order, self.sign * _along(information, self.k, np.ones(x.size, dtype=bool)))
         i = int(np.argmax(np.array(self.root) >= self.q))
         jumps = i > 0 and self.distance[i] - self.distance[i - 1] < _SAME * self.sd
-        if abs(root - self.q) <= _CLOSE or jumps:
-            near = max(j for j in range(len(self.root)) if j != order and self.distance[j] < distance)
-            steep = (root - self.root[near]) / (distance - self.distance[near])
-            self.end = distance + (self.q - root) / steep if steep > 0 and not jumps else distance
+        end, doubt = self.near_end(order)
+        near = abs(root - self.q) <= _CLOSE and abs(end - distance) <= _NEXT * distance and end <= self.width
+        if jumps or (near and doubt <= _AGREE):
+            self.end = distance if jumps else end
             if np.any(self.target.leaning(x, gradient) & (np.arange(x.size) != self.k)):  # only the reach of another one stops it
                 self.end = np.inf
         elif root < self.q and distance >= self.width - _ROOM:
@@ -179,29 +202,33 @@ def profile(
     chart = Chart.of(fit) if chart is None else Chart.join([Chart.of(fit), chart])
     unknown = [k for k in chosen if fit.sd[k] > LARGEST_SD_HELD]
     for group in (unknown, [k for k in chosen if k not in unknown]):
-        chart = _follow(target, fit, [s for k in group for s in sides[k]], chart)
+        chart = _follow(target, fit, [s for k in group for s in sides[k]], chart, q)
     lowest = int(np.argmin(chart.value))
     better = chart.x[lowest] if chart.value[lowest] < fit.value - 1e-3 else None
     return [_joined(target.names[k], fit, k, sides[k], chart, better) for k in chosen]
 
 
-def _follow(target: Target, fit: Fit, sides: Sequence[_Side], chart: Chart) -> Chart:
+def _follow(target: Target, fit: Fit, sides: Sequence[_Side], chart: Chart, quantile: float) -> Chart:
     """Look along all `sides` until the end of each is found; return the chart with the points seen."""
-    for _ in range(_ROUNDS):
-        open_ = [s for s in sides if s.end is None]
-        if not open_:
-            break
-        asked = [s.ask() for s in open_]
-        guesses = [
-            chart.guesses(s.k, fit.x[s.k] + s.sign * d, target.low, target.high) for s, d in zip(open_, asked, strict=True)
-        ]
-        held = np.array([np.arange(target.size) == s.k for s in open_])
-        found = descend(target, _lowest(target, guesses), held=held, tol=_TOL, most=40)
-        chart = chart.add(found.at)
-        for i, side in enumerate(open_):
-            rise = 2 * float(found.at.value[i] - fit.value) - min(found.decrease[i], _TOL)
-            side.tell(np.sqrt(max(rise, 0.0)), found.at.take([i]))
-    return chart
+    walkers = Walkers(target, len(sides), tol=_TOL, most=40, level=fit.value + 0.5 * quantile**2)
+    looks = np.zeros(len(sides), dtype=int)
+    ready = [i for i, s in enumerate(sides) if s.end is None]
+    while True:
+        for i in ready:
+            side, looks[i] = sides[i], looks[i] + 1
+            distance = side.ask()
+            at = fit.x[side.k] + side.sign * distance
+            guesses = chart.guesses(side.k, at, target.low, target.high, first=side.between(distance))
+            walkers.send(i, guesses, np.arange(target.size) == side.k)
+        if not walkers.walking.any():
+            return chart
+        arrived = walkers.step().tolist()
+        for i in arrived:
+            point = walkers.at.take([i])
+            chart = chart.add(point)
+            missing = walkers.decrease[i] if walkers.converged[i] else min(float(walkers.decrease[i]), _TOL)
+            sides[i].tell(np.sqrt(max(2 * float(point.value[0] - fit.value) - missing, 0.0)), point)
+        ready = [i for i in arrived if sides[i].end is None and looks[i] < _ROUNDS]
 
 
 def _along(information: np.ndarray, k: int, free: np.ndarray) -> np.ndarray:
@@ -212,15 +239,6 @@ def _along(information: np.ndarray, k: int, free: np.ndarray) -> np.ndarray:
     h = information[others][:, others] + REACH_PRECISION * np.eye(int(others.sum()))
     out[others] = -np.linalg.solve(h, information[others, k])
     return out
-
-
-def _lowest(target: Target, guesses: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the lowest of each group of points; all that have rivals are looked at in one batch."""
-    rivals = [g for g in guesses if len(g) > 1]
-    if not rivals:
-        return np.concatenate(guesses)
-    values = iter(np.split(target.value(np.concatenate(rivals)), np.cumsum([len(g) for g in rivals])[:-1]))
-    return np.array([g[np.nanargmin(next(values))] if len(g) > 1 else g[0] for g in guesses])
 
 
 def _joined(name: str, fit: Fit, k: int, sides: Sequence[_Side], chart: Chart, better: np.ndarray | None) -> Profile:

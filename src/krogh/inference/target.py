@@ -30,7 +30,7 @@ class Point:
     predicted: np.ndarray
     slopes: np.ndarray
 
-    def take(self, chosen: Sequence[int]) -> Point:
+    def take(self, chosen: Sequence[int] | np.ndarray) -> Point:
         """Return some of the points."""
         return Point(*(getattr(self, f.name)[list(chosen)] for f in fields(self)))
 
@@ -107,7 +107,18 @@ class Target:
         rows : int array (C,), optional
             Rows of the data that the points belong to, where the data hold several.
         """
-        m, slopes = self.sensitivities(np.exp(x))
+        return self._point(x, *self.sensitivities(np.exp(x)), rows)
+
+    def look_and_glance(self, x: np.ndarray, others: np.ndarray, rows: np.ndarray | None = None) -> tuple[Point, np.ndarray]:
+        """Return :meth:`look` at points (C, P) and :meth:`value` at `others` (R, P); by differences it is one batch."""
+        if self.slopes is not None or not len(others):
+            return self.look(x, rows), self.value(others) if len(others) else np.zeros(0)
+        shifted = self._shifted(np.exp(x), self.step)
+        found = self.predict(np.concatenate([shifted, np.exp(others)]))
+        looked, glanced = np.split(found, [len(shifted)])
+        return self._point(x, *self._centred(looked, len(x), self.step), rows), self.weigh(others, glanced)
+
+    def _point(self, x: np.ndarray, m: np.ndarray, slopes: np.ndarray, rows: np.ndarray | None) -> Point:
         data = self.data if rows is None else self.data.with_values(self.data.value[rows])
         loss = data.loss(m)
         off = x - self.center
@@ -124,9 +135,14 @@ class Target:
     def differences(self, theta: np.ndarray, step: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return predictions (C, N) and slopes (C, N, P) at parameters (C, P), by central differences in one batch."""
         h = self.step if step is None else step
-        c, p = theta.shape
-        shifts = np.concatenate([np.zeros((1, p)), h * np.eye(p), -h * np.eye(p)])
-        found = self.predict((theta[:, None] * np.exp(shifts)).reshape(-1, p)).reshape(c, 2 * p + 1, -1)
+        return self._centred(self.predict(self._shifted(theta, h)), len(theta), h)
+
+    def _shifted(self, theta: np.ndarray, h: float) -> np.ndarray:
+        shifts = np.concatenate([np.zeros((1, self.size)), h * np.eye(self.size), -h * np.eye(self.size)])
+        return np.asarray((theta[:, None] * np.exp(shifts)).reshape(-1, self.size))
+
+    def _centred(self, found: np.ndarray, count: int, h: float) -> tuple[np.ndarray, np.ndarray]:
+        p, found = self.size, found.reshape(count, 2 * self.size + 1, found.shape[-1])
         return found[:, 0], np.moveaxis(found[:, 1 : p + 1] - found[:, p + 1 :], 1, 2) / (2 * h)
 
     def without_prior(self) -> Target:

@@ -27,8 +27,8 @@ class CohortScan:
         The 4-D scan.
     protocol : str
         Its table; empty where one protocol serves all.
-    mask, roi : str
-        Voxels to fit and label image; empty where there is none.
+    mask, roi, labels : str
+        Voxels to fit, label image of the regions, tissue labels; empty where there is none.
     fault : str
         Why the scan cannot be fitted; empty where it can be tried.
     """
@@ -38,6 +38,7 @@ class CohortScan:
     mask: str = ""
     roi: str = ""
     fault: str = ""
+    labels: str = ""
 
     @property
     def subject(self) -> str:
@@ -66,6 +67,7 @@ def find_scans(
     match: str = "*_dwi",
     mask: str = "*_mask",
     roi: str = "*_dseg",
+    labels: str = "",
     protocol: bool = False,
     skip: Path | None = None,
 ) -> list[CohortScan]:
@@ -79,6 +81,8 @@ def find_scans(
         What the names of scans, masks and label images look like, without ``.nii`` or ``.nii.gz``. The last two are looked for
         beside the scan and in the same place under ``derivatives/*``, but for results of krogh; their entities may not
         contradict those of the scan.
+    labels : str
+        The same for tissue labels, which every scan must then have; empty: none are used.
     protocol : bool
         Whether one protocol is given for all; else each scan needs its own beside it (``sub-01_fexi.tsv`` and the like).
     skip : Path, optional
@@ -93,7 +97,8 @@ def find_scans(
         raise InputError(root.name or str(root), got="no such folder", expected="a BIDS folder with sub-*/[ses-*/]dwi")
     folders = sorted(p for pattern in ("sub-*/dwi", "sub-*/ses-*/dwi") for p in root.glob(pattern) if p.is_dir())
     known = [p for folder in folders for p in _images(folder, match) if "sub" in _entities(p.name)]
-    scans = [_with_companions(root, p, mask, roi, skip, protocol=protocol) for p in known]
+    wanted = {"mask": mask, "roi": roi, **({"labels": labels} if labels else {})}
+    scans = [_with_companions(root, p, wanted, skip, protocol=protocol) for p in known]
     if not scans:
         raise InputError(
             root.name, got=f"no '{match}' in sub-*/[ses-*/]dwi", expected="at least one 4-D scan", hint="see --match"
@@ -114,23 +119,26 @@ def _stem(path: Path) -> str:
     return next((path.name.removesuffix(end) for end in reversed(_IMAGES) if path.name.endswith(end)), "")
 
 
-def _with_companions(root: Path, dwi: Path, mask: str, roi: str, skip: Path | None, *, protocol: bool) -> CohortScan:
+def _with_companions(root: Path, dwi: Path, wanted: Mapping[str, str], skip: Path | None, *, protocol: bool) -> CohortScan:
     own = _entities(dwi.name)
     place = dwi.parent.relative_to(root)
     derived = sorted(d for d in (root / "derivatives").glob("*") if d.is_dir())
     folders = [dwi.parent, *(d / place for d in derived if not _is_ours(d, skip))]
     faults: list[str] = []
     found: dict[str, str] = {}
-    for role, pattern in (("mask", mask), ("roi", roi)):
+    for role, pattern in wanted.items():
         fits = [p for folder in folders for p in _images(folder, pattern) if _agree(own, _entities(p.name))]
         if len(fits) > 1:
             faults.append(f"{role}: got {', '.join(p.name for p in fits[:4])}, expected one; narrow it with --{role}")
+        if not fits and role == "labels":
+            faults.append(f"labels: got no '{pattern}' for this scan, expected one for every scan")
         found[role] = fits[0].relative_to(root).as_posix() if len(fits) == 1 else ""
     table = "" if protocol else _protocol(root, dwi, own)
     if not (table or protocol):
         stem = "_".join(f"{k}-{v}" for k, v in own.items())
         faults.append(f"protocol: got none beside the scan, expected {stem}_fexi.tsv; or give --protocol for all")
-    return CohortScan(dwi.relative_to(root).as_posix(), table, found["mask"], found["roi"], "; ".join(faults))
+    name, fault = dwi.relative_to(root).as_posix(), "; ".join(faults)
+    return CohortScan(name, table, found["mask"], found["roi"], fault, found.get("labels", ""))
 
 
 def _is_ours(folder: Path, skip: Path | None) -> bool:

@@ -5,7 +5,7 @@ With ``h = 3 / (P_face + s L kappa/(t + t0))``, what one unit of flux is worth i
     membrane      h (q- - J(u-, u+)) = 0,          h (q+ - q- - J_past(blood, u+)) = 0
     no membrane   3 (u- - u+) = 0,                 h (q+ - q- - J_past(blood, u+)) = 0
     luminal       h (q+ - J(blood, u+) - J_past(blood, u+)) = 0;   without routes 3 (u+ - blood) = 0
-    far side      h q = 0
+    far side      h q = 0,   P the smallest of all faces in series with s D/L
 
 J is the sum of the route objects' own fluxes, linearised by their own derivatives.
 """
@@ -116,7 +116,9 @@ def face_rows(
         rows.append(FaceRow(i, None, -h, -h * d_past, h, h * past_rest))
     last = slab.sheets[-1]
     storage = last.spread * last.thickness * last.capacity[s]
-    h = START / (permeability[-1] + storage / since) / level[-1]
+    # what stays behind the far side leaves by the slowest face, but no faster than it diffuses there
+    leaving = 1.0 / (1.0 / permeability[-1] + last.thickness / (last.spread * last.diffusivity[s]))
+    h = START / (leaving + storage / since) / level[-1]
     rows.append(FaceRow(len(slab.sheets), None, h, None, None, 0 * one))
     return rows
 

@@ -22,6 +22,8 @@ __all__ = ["Cover", "Plan", "Trained", "cover"]
 
 _WIDEST, _NARROWEST = 12.0, 2.0
 _LARGEST = 240
+#: Share of a segment below which its first window is not shortened any more.
+_SHORTEST = 1e-8
 _FAINT = 1e-2
 
 
@@ -130,7 +132,8 @@ class Cover:
             b = duration if b > 0.999 * duration else b
             got = self._train(begin, a, b, size)
             wide = b / a if a else math.inf
-            if got.certificate > self.plan.target and (wide > _NARROWEST if a else b > 1e-7 * duration) and size.features >= 120:
+            divisible = wide > _NARROWEST if a else b > _SHORTEST * duration
+            if got.certificate > self.plan.target and divisible and size.features >= 120:
                 if a:
                     ratio = max(_NARROWEST, math.sqrt(wide))
                 else:

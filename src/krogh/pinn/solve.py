@@ -18,7 +18,7 @@ from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
 from krogh.pinn.stage import Stage
-from krogh.pinn.support import check_supported
+from krogh.pinn.support import check_supported, default_tol
 from krogh.pinn.threads import one_thread
 from krogh.pinn.triangle import triangle_on
 from krogh.transport.block.problem import BlockProblem
@@ -29,7 +29,7 @@ __all__ = ["solve"]
 
 @overload
 def solve(
-    problem: Problem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    problem: Problem, *, method: str = ..., tol: float | None = ..., seed: int = ..., strict: bool = ...,
     progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
     device: str = ..., precision: str = ...,
 ) -> PinnSolution: ...  # fmt: skip
@@ -37,7 +37,7 @@ def solve(
 
 @overload
 def solve(
-    problem: BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    problem: BlockProblem, *, method: str = ..., tol: float | None = ..., seed: int = ..., strict: bool = ...,
     progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
     device: str = ..., precision: str = ...,
 ) -> BlockNetworks: ...  # fmt: skip
@@ -45,7 +45,7 @@ def solve(
 
 @overload
 def solve(
-    problem: Problem | BlockProblem, *, method: str = ..., tol: float = ..., seed: int = ..., strict: bool = ...,
+    problem: Problem | BlockProblem, *, method: str = ..., tol: float | None = ..., seed: int = ..., strict: bool = ...,
     progress: Callable[[float], None] | None = ..., tell: Callable[[Stage], None] | None = ..., keep: Keep | None = ...,
     device: str = ..., precision: str = ...,
 ) -> PinnSolution | BlockNetworks: ...  # fmt: skip
@@ -55,7 +55,7 @@ def solve(
     problem: Problem | BlockProblem,
     *,
     method: str = "lsq",
-    tol: float = 1e-3,
+    tol: float | None = None,
     seed: int = 0,
     strict: bool = True,
     progress: Callable[[float], None] | None = None,
@@ -73,9 +73,9 @@ def solve(
     method : str
         How they are trained, a key of :data:`krogh.pinn.methods.METHODS`: ``lsq`` (hidden weights frozen), ``trained`` (by
         Levenberg-Marquardt), or ``classic`` as a baseline.
-    tol : float
+    tol : float or None
         What the certificate must reach in every window: residuals in units of concentration over the peak of each layer,
-        1e-9..1e-1.
+        1e-9..1e-1; None: 5e-4 for a slab by ``lsq``, 3e-4 for a block, 1e-3 otherwise.
     seed : int
         Seed of the hidden weights.
     strict : bool
@@ -101,6 +101,7 @@ def solve(
         If the certificate stays above `tol` (with `strict`); the message has its number.
     """
     check_supported(problem, method)
+    tol = default_tol(problem, method) if tol is None else tol
     if not (math.isfinite(tol) and 1e-9 <= tol <= 0.1):
         raise InputError("tol", got=tol, expected="1e-9 to 0.1")
     if not (math.isfinite(problem.t_end_s) and problem.t_end_s > 0):

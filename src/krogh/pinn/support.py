@@ -9,7 +9,19 @@ from krogh.pinn.methods import METHODS
 from krogh.transport.block.problem import BlockProblem
 from krogh.transport.problem import Problem
 
-__all__ = ["check_supported"]
+__all__ = ["check_supported", "default_tol"]
+
+_TOL, _SLAB_TOL, _BLOCK_TOL = 1e-3, 5e-4, 3e-4
+
+
+def default_tol(problem: Any, method: str = "lsq") -> float:
+    """Return what the certificate must reach where nothing is asked.
+
+    By ``lsq`` a slab is within 1e-4 and a block within 5e-4 then (``bench/pinn_certificate.py``, ``bench/pinn_block.py``).
+    """
+    if isinstance(problem, BlockProblem):
+        return _BLOCK_TOL
+    return _SLAB_TOL if method == "lsq" and problem.capillary is None else _TOL
 
 
 def check_supported(problem: Any, method: str) -> None:

@@ -38,7 +38,10 @@ def entered(slab: Slab, layer: int) -> int | None:
     face = slab.faces[layer]
     if layer == 0 and face.membrane is None and not face.entries:
         return 0  # the face itself jumps
-    return 1 if layer == 0 or face.entries else None
+    if layer == 0 or face.entries:
+        return 1
+    # blood enters the layer before, which hands on what came as soon as it is full
+    return 2 if face.membrane is None and slab.faces[layer - 1].entries else None
 
 
 def place_face(a: np.ndarray, face: FaceRow, ends: np.ndarray, traces: list[tuple[Trace, Trace]]) -> None:

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from krogh.plots.inference import misfit_text
+from krogh.plots.scales import shown_unit
 from krogh.plots.style import GREY, house_style, legend_on_top, legend_rows, new_figure
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _COLUMNS, _WIDTH, _ADC = 3, 10.0, 1e-9
 
 def draw_fexi_fit(result: FexiInference) -> Figure:
     """Return ADC' over the mixing time (top) and the standardised residuals of all signals (below), one column a curve."""
-    columns = min(len(result.curves), _COLUMNS)
+    columns = 2 if len(result.curves) == 4 else min(len(result.curves), _COLUMNS)
     lines = -(-len(result.curves) // columns)
     keys = [
         Line2D([], [], color=_LINE, label="after the filter"), Patch(color=_BAND, alpha=0.55, label="95 % of curves"),
@@ -33,14 +35,11 @@ def draw_fexi_fit(result: FexiInference) -> Figure:
         Line2D([], [], ls="", marker="o", ms=4.5, color="black", label="measured series, SD"),
     ]  # fmt: skip
     width = max(7.0, _WIDTH * columns / _COLUMNS)
-    misfit = f"chi2 {result.fit.chi2:.1f} for {result.fit.dof} degrees of freedom" + (
-        f", p {result.fit.p_value:.2g}." if result.fit.dof > 0 else "."
-    )
     caption = (
         f"Apparent diffusion coefficient ADC' of the detection block over the mixing time, model {result.name}: lower after "
         "the filter, it comes back at the exchange rate. Points: slope of -log S over b of each series. Bands: curves that the "
         "parameters allow, and (light) points of new series. Lower panels: (measured - fit) / SD of every signal; 95 % should "
-        f"lie between the dotted lines. {misfit}"
+        f"lie between the dotted lines. {misfit_text(result)}"
     )
     with house_style():
         title = f"Fit of {result.name} to FEXI signals"
@@ -68,7 +67,7 @@ def _curve(axis: Any, c: Curve) -> None:
                           color="black", mfc=colour, ecolor=GREY, elinewidth=0.8)  # fmt: skip
     axis.set_xlim(0, t[-1])
     axis.set_xlabel("mixing time [ms]")
-    axis.set_ylabel("ADC' [um2/ms]")
+    axis.set_ylabel(f"ADC' [{shown_unit('um2/ms')}]")
     axis.set_title(c.dataset, fontsize=8.5)
 
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import PchipInterpolator
 
-from krogh.plots.scales import concentration_unit, log_ticks, time_axis, time_unit
+from krogh.plots.scales import concentration_unit, log_ticks, shown_unit, time_axis, time_unit
 from krogh.plots.style import GREY, house_style, legend_on_top, legend_rows, new_figure
 
 if TYPE_CHECKING:
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from krogh.runs.infer import Inference
     from krogh.runs.judged import Judged
 
-__all__ = ["draw_fit", "draw_profiles", "parameter_axis"]
+__all__ = ["draw_fit", "draw_profiles", "misfit_text", "parameter_axis"]
 
 _LINE, _BAND, _BELOW = "#0072B2", "#56B4E9", "#D55E00"
 _COLUMNS, _WIDTH = 3, 10.0
+#: Share of fits that chance alone would make this bad, below which a fit is called one.
+_MISFIT = 0.01
 
 
 def draw_fit(result: Inference) -> Figure:
     """Return the data with the fitted curve and its bands (top) and the standardised residuals (below), one column a series."""
     bands = result.bands
-    columns = min(len(bands), _COLUMNS)
+    columns = 2 if len(bands) == 4 else min(len(bands), _COLUMNS)
     lines = -(-len(bands) // columns)
     below = bool(result.data.censored.any())
     keys = [
@@ -42,7 +44,7 @@ def draw_fit(result: Inference) -> Figure:
     caption = (
         f"{result.compound}: measured values with the model's best curve. Dark band: curves that the parameters allow; light "
         f"band: where new values fall. Lower panels: (measured - fit) / SD; 95 % should lie between the dotted lines. "
-        f"chi2 {result.fit.chi2:.1f} for {result.fit.dof} degrees of freedom, p {result.fit.p_value:.2g}."
+        f"{misfit_text(result)}"
     )
     with house_style():
         figure = new_figure(width, 4.3 * lines, f"Fit of {result.compound}", caption, legend_rows=legend_rows(len(keys), width))
@@ -52,6 +54,15 @@ def draw_fit(result: Inference) -> Figure:
             low = figure.add_subplot(grid[2 * (k // columns) + 1, k % columns], sharex=top)
             _series(top, low, result, band)
         return legend_on_top(figure, keys)
+
+
+def misfit_text(result: Judged) -> str:
+    """Return in words how well model and data agree."""
+    f = result.fit
+    if f.dof <= 0:
+        return "No more values than parameters: nothing is left to test the model with."
+    misses = ": the model misses them or their errors are too small; the bands are too narrow" if f.p_value < _MISFIT else ""
+    return f"chi2 {f.chi2:.1f} for {f.dof} degrees of freedom, p {f.p_value:.2g}{misses}."
 
 
 def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no-untyped-def]
@@ -73,7 +84,7 @@ def _series(top, low, result: Inference, band: Band) -> None:  # type: ignore[no
         top.plot(data.t_s[below] / clock.si, data.lloq[below] / unit.si, "v", ms=5, color=_BELOW, clip_on=False)
     top.set_ylim(bottom=0)
     top.set_ylabel(f"{'area' if area else 'concentration'} [{unit.name}{' s' if area else ''}]")
-    top.set_title(f"{band.dataset}\n{band.matrix}", fontsize=8.5)
+    top.set_title(f"{band.dataset}\n{band.matrix.replace('csf', 'CSF').replace('auc', 'AUC')}", fontsize=8.5)
     top.tick_params(labelbottom=False)
     low.axhline(0, color=GREY, lw=0.8)
     for z in (-1.96, 1.96):
@@ -94,8 +105,10 @@ def draw_profiles(result: Judged) -> Figure:
     width = max(5.0, 3.2 * count)
     caption = (
         "Rise of the deviance, -2 log likelihood, as one parameter is moved and the others follow. Dotted: the rise of the "
-        f"{100 * result.level:.0f} % interval, which is shaded. Dashed: the normal approximation. A curve that stays below the "
-        "dotted line is a parameter that the data do not bound on that side."
+        f"{100 * result.level:.0f} % interval, which is shaded, to the frame where it is open. "
+        "Dashed: the normal approximation. A curve that stays below the "
+        "dotted line is a parameter that the data do not bound on that side; so is an end that only the limit of the search of "
+        "another parameter makes."
     )
     with house_style():
         figure = new_figure(width, 2.7, f"Profile likelihood: {result.name}", caption)
@@ -108,11 +121,14 @@ def draw_profiles(result: Judged) -> Figure:
             axis.plot(np.exp(fine) / unit, PchipInterpolator(line.x, line.root)(fine) ** 2, color=_LINE)
             axis.plot(np.exp(fine) / unit, ((fine - result.fit.x[k]) / result.fit.sd[k]) ** 2, color=GREY, ls=(0, (4, 2)), lw=1)
             axis.axhline(limit, color=GREY, ls=":", lw=0.9)
-            ends = np.exp([max(line.low, line.x[0]), min(line.high, line.x[-1])]) / unit
-            axis.axvspan(*ends, color=_BAND, alpha=0.25, lw=0)
-            parameter_axis(axis.xaxis, *np.exp(line.x[[0, -1]]) / unit)
+            shown = np.exp(line.x[[0, -1]]) / unit
+            edges = shown * (shown[1] / shown[0]) ** np.array([-0.05, 0.05])
+            axis.axvspan(max(np.exp(line.low) / unit, edges[0]), min(np.exp(line.high) / unit, edges[1]), color=_BAND, alpha=0.25,
+                         lw=0)  # fmt: skip
+            parameter_axis(axis.xaxis, *shown)
+            axis.set_xlim(*edges)
             axis.set_ylim(0, 1.6 * limit)
-            axis.set_xlabel(f"{p.name} [{p.unit or '1'}]")
+            axis.set_xlabel(f"{p.name} [{shown_unit(p.unit)}]")
         axes[0].set_ylabel("rise of deviance [1]")
         return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Unit", "amount_unit", "concentration_unit", "fixed_ticks", "format_duration", "log_range", "log_ticks", "log_time_ticks",
-    "scientific", "time_axis", "time_step", "time_unit",
+    "scientific", "shown_unit", "time_axis", "time_step", "time_unit",
 ]  # fmt: skip
 
 
@@ -82,6 +83,12 @@ def scientific(value: float, digits: int = 2) -> str:
     return f"{mantissa}×10$^{{{int(exponent)}}}$"
 
 
+def shown_unit(unit: str) -> str:
+    """Return a unit as it is printed: ``um2/ms`` is µm²/ms; a blank one is 1."""
+    text = re.sub(r"(?<![A-Za-z])u(?=[mMLg])", "µ", unit)
+    return re.sub(r"(?<=[A-Za-z])[23]", lambda m: "²³"[int(m[0]) - 2], text) or "1"
+
+
 def time_step(length: float, unit: Unit) -> float:
     """Return a round distance between the ticks of a time axis of `length` units."""
     hours, other = (0.25, 0.5, 1, 2, 3, 4, 6, 12, 24, 48), (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 100, 200)
@@ -99,7 +106,8 @@ def time_axis(axis: Axes, end_s: float, unit: Unit) -> None:
 def log_ticks(axis: Any, low: float, high: float) -> None:
     """Set the ticks of one logarithmic axis object: plain numbers where short, powers of ten elsewhere."""
     decades = math.log10(high / low)
-    subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
+    subs: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 0.8 else (1.0, 2.0, 5.0)
+    subs = subs if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_minor_locator(NullLocator())
     if low >= 0.9e-3 and high <= 2.1e4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,8 +56,9 @@ def draw_solvers(comparison: Comparison, species: int = 0) -> Figure:
             right.loglog(c.t_s, np.abs(a - b) / b.max() + 1e-16, color=colour)
             handles.append(Line2D([], [], color=colour, lw=2.2, label=medium))
         handles += [Line2D([], [], color=GREY, lw=2.6, alpha=0.45, label="finite volumes")]
-        handles += [Line2D([], [], color=GREY, ls=(0, (2, 2)), lw=1.3, label="networks")]
-        low, high = log_range(*(c.volumes[m][:, species] / unit.si for m in shown), decades=6.0)
+        if c.converged:
+            handles += [Line2D([], [], color=GREY, ls=(0, (2, 2)), lw=1.3, label="networks")]
+        low, high = log_range(*(c.volumes[m][:, species] / unit.si for m in shown), decades=6.0, below=1e-4)
         left.set_ylim(low, high)
         log_ticks(left.yaxis, low, high)
         left.set_ylabel(f"mean free concentration [{unit.name}]")
@@ -69,10 +71,13 @@ def draw_solvers(comparison: Comparison, species: int = 0) -> Figure:
 
 
 def _caption(c: Comparison) -> str:
-    state = "was reached" if c.converged else "was not reached: the networks' curves are left out"
+    state = f"was reached ({c.certificate:.1e})" if c.converged else f"was not reached ({c.certificate:.1e})"
+    if not math.isfinite(c.certificate):
+        state = "was not reached (the equations were not solved: Newton's method did not come to rest)"
+    drawn = " and physics-informed networks (dashed)" if c.converged else "; the networks' curves are left out"
     return (
-        "Left: mean free concentration of each medium, finite volumes (broad) and physics-informed networks (dashed). Right: "
-        f"their difference over the peak of that medium; dotted: the tolerance {c.tol:.0e} of the certificate, which {state} "
-        f"({c.certificate:.1e}). The certificate is the residual of the equations on points that the networks never saw. "
-        f"Both axes logarithmic; the run lasts {format_duration(float(c.t_s[-1]))}."
+        f"Left: mean free concentration of each medium, finite volumes (broad){drawn}. Right: "
+        f"the difference of the two over the peak of that medium; dotted: the tolerance {c.tol:.0e} of the certificate, which "
+        f"{state}. The certificate is the residual of the equations on points that the networks never saw. "
+        f"All axes are logarithmic and cut off small values; the run lasts {format_duration(float(c.t_s[-1]))}."
     )

@@ -20,16 +20,20 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#5F5F5F")
 _DASHES = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (1, 1)))
 
 
-def draw_study(study: Study) -> Figure | None:
-    """Return the picture of a study, or None where its table says it all."""
+def draw_study(study: Study) -> dict[str, Figure]:
+    """Return the pictures of a study by name; none where its table says it all."""
+    if study.fits:
+        from krogh.plots.inference import draw_fit
+
+        return {f"{study.name}-{name}": draw_fit(result) for name, result in study.fits.items()}
     with house_style():
         if study.curves:
-            return _curves(study)
+            return {study.name: _curves(study)}
         if study.scatter:
-            return _scatter(study)
+            return {study.name: _scatter(study)}
         if len(study.rows) >= 3:
-            return _folds(study)
-    return None
+            return {study.name: _folds(study)}
+    return {}
 
 
 def _scatter(study: Study) -> Figure:
@@ -96,14 +100,10 @@ def _curves(study: Study) -> Figure:
     keys.append(Line2D([], [], ls="", marker="o", ms=5, color="black", label="measured (mean, SD where given)"))
     columns = 3
     lines = -(-len(study.curves) // columns)
-    lines_are = (
-        "the model with the permeability of the barrier from the source named; nothing was fitted to these points"
-        if study.kind == "observations"
-        else "the model fitted to these points, and the ends of the 95 % band of curves"
-    )
     caption = (
-        f"Total concentration at the site named above each panel, logarithmic axis. Lines: {lines_are}. Lumbar CSF comes from a "
-        "chain of cranial and spinal CSF."
+        "Total concentration at the site named above each panel, logarithmic axis. Lines: the model with the permeability of the "
+        "barrier from the source named; nothing was fitted to these points. Lumbar CSF comes from a chain of cranial and spinal "
+        "CSF."
     )
     figure = new_figure(11.0, 2.35 * lines, study.title, caption, legend_rows=legend_rows(len(keys), 11.0))
     axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()

@@ -17,17 +17,16 @@ __all__ = ["write_validation"]
 
 
 def write_validation(folder: Path, studies: Sequence[Study], left_out: Mapping[str, str]) -> list[Path]:
-    """Write ``validation.html``, ``validation.json`` and one picture a study; return their paths."""
+    """Write ``validation.html``, ``validation.json`` and the pictures of each study; return their paths."""
     from krogh.plots.validation import draw_study
 
     figures: dict[str, list[dict[str, Any]]] = {}
     paths = []
     for study in studies:
-        figure = draw_study(study)
-        if figure is not None:
-            path = folder / f"{study.name}.png"
-            figure.savefig(path, metadata={"Title": study.title, "Description": str(figure.get_label())})
-            figures[study.name] = [{"address": png_address(path.read_bytes()), "caption": str(figure.get_label())}]
+        for name, figure in draw_study(study).items():
+            path, caption = folder / f"{name}.png", str(figure.get_label())
+            figure.savefig(path, metadata={"Title": study.title, "Description": caption})
+            figures.setdefault(study.name, []).append({"address": png_address(path.read_bytes()), "caption": caption})
             paths.append(path)
             figure.clear()
     verdicts = [g.met for study in studies for g in study.goals if g.met is not None]

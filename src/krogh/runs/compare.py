@@ -75,7 +75,7 @@ def compare_solvers(
     case: Case,
     *,
     method: str = "lsq",
-    tol: float = 1e-3,
+    tol: float | None = None,
     rtol: float = 1e-6,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -89,8 +89,8 @@ def compare_solvers(
         See :func:`krogh.runs.simulate.plan`; a slab, a cylinder or a block.
     method : str
         A key of :data:`krogh.pinn.methods.METHODS`.
-    tol : float
-        Tolerance of the networks' certificate, 1e-9..1e-1.
+    tol : float or None
+        Tolerance of the networks' certificate, 1e-9..1e-1; None: see :func:`krogh.pinn.solve`.
     rtol : float
         Tolerance of the finite volumes' steps.
 
@@ -121,13 +121,13 @@ def compare_solvers(
     ours, theirs = ({k: v[order] for k, v in m.items()} for m in means)
     return Comparison(
         labels=case.labels, method=method, t_s=t[order], media=(*nodes, *(["membranes"] if at_faces.size else [])),
-        volumes=theirs, networks=ours, error=linear, log_error=log, certificate=networks.certificate, tol=tol,
+        volumes=theirs, networks=ours, error=linear, log_error=log, certificate=networks.certificate, tol=networks.tol,
         mass_defect=networks.mass_defect, cpu_s=spent, unknowns=networks.unknowns,
     )  # fmt: skip
 
 
 def _compare_blocks(
-    labels: tuple[str, ...], problem: BlockProblem, method: str, tol: float, rtol: float, seed: int,
+    labels: tuple[str, ...], problem: BlockProblem, method: str, tol: float | None, rtol: float, seed: int,
     progress: Callable[[float], None] | None, tell: Callable[[Stage], None] | None,
 ) -> Comparison:  # fmt: skip
     """Compare whole fields of a block, cell by cell, and plane means over time."""
@@ -148,7 +148,7 @@ def _compare_blocks(
     linear, log = (_fields_apart(both[0][at], both[1][at], media) for at in (slice(0, even.size), slice(even.size, None)))
     return Comparison(
         labels=labels, method=method, t_s=t[order], media=tuple(media), volumes=means[1], networks=means[0], error=linear,
-        log_error=log, certificate=networks.certificate, tol=tol, mass_defect=networks.mass_defect, cpu_s=spent,
+        log_error=log, certificate=networks.certificate, tol=networks.tol, mass_defect=networks.mass_defect, cpu_s=spent,
         unknowns=networks.unknowns,
     )  # fmt: skip
 

@@ -96,7 +96,7 @@ class SimulateConfig(BaseModel):
     together: bool = Field(False, description="solve all compounds as one problem, so that they compete for carriers")
     solver: Literal["fv", "pinn"] = "fv"
     pinn_method: Literal["lsq", "trained", "classic"] = Field("lsq", description="how the networks are trained (pinn)")
-    tol: float = Field(1e-3, ge=1e-9, le=0.1, description="certificate that the networks must reach (pinn)")
+    tol: float | None = Field(None, ge=1e-9, le=0.1, description="certificate that the networks must reach (pinn)")
     method: str = "esdirk43"
     step: str | None = None
     rtol: float = Field(1e-4, ge=1e-10, le=0.1)

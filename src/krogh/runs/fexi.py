@@ -7,6 +7,7 @@ estimators and models come from ``krogh.fexi``.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from krogh.errors import InputError
-from krogh.fexi.estimators import get_estimator, get_preparation
+from krogh.fexi.estimators import check_smoothing, get_estimator, get_preparation
 from krogh.fexi.interface import Flag, Progress, SignalModel
+from krogh.fexi.learned.neighbours import neighbours_of
 from krogh.fexi.learned.prior import MixturePrior
+from krogh.fexi.learned.scan_prior import ScanPrior
 from krogh.fexi.models import get_model
 from krogh.fexi.protocol import Protocol
 from krogh.runs.fexi_maps import MapStore, ParameterMap, Vessels
@@ -87,6 +90,8 @@ def fit_scan(
     intervals: bool = False,
     options: dict[str, Any] | None = None,
     tissues: NDArray[np.int32] | None = None,
+    smooth_m: float | None = None,
+    voxel_size_m: Sequence[float] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
     learning: Progress | None = None,
@@ -119,6 +124,10 @@ def fit_scan(
         Settings of the estimator.
     tissues : ndarray, shape (x, y, z), int32, optional
         Tissue labels, for estimators that learn a prior for each.
+    smooth_m : float, optional
+        Length over which neighbouring voxels resemble each other, for "eb" and "hbayes"; the scan then passes in one piece.
+    voxel_size_m : sequence of 3 float, optional
+        Edges of a voxel, for `smooth_m`.
     threads : int, optional
         0: what the machine has.
     progress : callable, optional
@@ -134,6 +143,8 @@ def fit_scan(
     ------
     InputError
         If shapes do not match, or no voxel can be fitted.
+    UsageError
+        If `smooth_m` goes with another estimator, or is shorter than the voxels allow.
     """
     model, vessels = model or get_model("axr"), vessels or Vessels()
     check_shapes(data, protocol, mask, {"mask": mask, "labels": labels})
@@ -141,6 +152,9 @@ def fit_scan(
     if get_preparation(estimator) is not None:
         scan.require_noise()
     settings = {**({"intervals": True} if intervals and estimator == "nlls" else {}), **(options or {})}
+    if smooth_m is not None:
+        check_smoothing(estimator)
+        settings["smooth"] = neighbours_of(scan.index(mask.shape), smooth_m, voxel_size_m)
     store = MapStore(model, protocol, mask.shape, scan.inside.size)
     settings = _fit_voxels(scan, estimator, store, settings, progress, learning)
     if intervals and not store.low:
@@ -178,7 +192,7 @@ def _fit_voxels(
         signals, common = scan.take(scan.sample())
         learned = prepare(scan.model, scan.protocol, signals, progress=learning, **common, **settings)
         settings = {**settings, **learned}
-    size = _CHUNK if estimator != "nlls27" else 32
+    size = n if "smooth" in settings else _CHUNK if estimator != "nlls27" else 32
     for start in range(0, n, size):
         part = slice(start, min(start + size, n))
         signals, common = scan.take(scan.inside[part])
@@ -207,4 +221,6 @@ def _priors_of(settings: dict[str, Any]) -> dict[int, MixturePrior]:
     weights, prior = settings.get("weights"), settings.get("prior")
     if weights is not None and weights.priors:
         return {label: found.predictive for label, found in weights.priors.items()}
-    return dict(prior) if isinstance(prior, dict) else {}
+    if not isinstance(prior, dict):
+        return {}
+    return {label: p.predictive if isinstance(p, ScanPrior) else p for label, p in prior.items()}

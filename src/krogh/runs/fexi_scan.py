@@ -64,6 +64,10 @@ class Voxels:
             groups = [self.inside[label == v] for v in np.unique(label)]
         return np.concatenate([g[np.linspace(0, g.size - 1, min(g.size, _SAMPLE)).astype(np.intp)] for g in groups])
 
+    def index(self, grid: tuple[int, ...]) -> NDArray[np.int64]:
+        """Return where the voxels to fit lie on the `grid` of the scan [voxel, 3]."""
+        return np.stack(np.unravel_index(self.inside, grid, order="F"), axis=1).astype(np.int64)
+
     def require_noise(self) -> None:
         """Refuse a scan without noise SD.
 

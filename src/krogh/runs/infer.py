@@ -26,6 +26,9 @@ from krogh.runs.simulate import plan
 
 __all__ = ["Inference", "build_experiment", "build_target", "infer"]
 
+#: Certificate of the networks where none is asked for.
+_TOL = 1e-3
+
 Curve = tuple[np.ndarray, np.ndarray]
 
 
@@ -80,8 +83,8 @@ def build_experiment(
     dose = case.doses[0]
     given: Any = plasma if dose is None else dose
     return Experiment(
-        name, without_products(subject), given, cells=config.cells, rtol=config.rtol, solver=config.solver, tol=config.tol,
-        seed=config.seed, readers=readers or {},
+        name, without_products(subject), given, cells=config.cells, rtol=config.rtol, solver=config.solver,
+        tol=_TOL if config.tol is None else config.tol, seed=config.seed, readers=readers or {},
     )  # fmt: skip
 
 
@@ -147,7 +150,7 @@ def infer(
     joint : float, optional
         Minimise the usual joint loss as well, with this weight of the data (see :mod:`krogh.inference.joint`).
     seed : int
-        Of the scan of starting points, of the sampler and of the bands.
+        Of the scan of starting points, of the sampler and of the curves.
     progress : callable, optional
         Called with the share done.
 
@@ -176,7 +179,7 @@ def infer(
     said += [word] if word else []
     samples, reason, draws = draw(s, posterior=posterior, seed=seed)
     tell(0.9)
-    bands = tuple(draw_bands(experiments, parameters, data, found.x, draws, seed=seed))
+    bands = tuple(draw_bands(experiments, parameters, data, found.x, draws))
     further = tuple(next_times(experiments, parameters, target, found))
     tell(1.0)
     notes = (*said, *([reason] if reason else []), *notes_of(found, s.judged, parameters, experiments, data))

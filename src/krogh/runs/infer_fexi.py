@@ -163,7 +163,7 @@ def infer_fexi(
                usual="a typical value")  # fmt: skip
     s = replace(s, fit=_with_series(s.fit, scans))
     samples, reason, draws = draw(s, posterior=posterior, seed=seed)
-    curves = tuple(draw_curves(scan, s.parameters, data, s.fit.x, draws, seed=seed) for scan in scans.values())
+    curves = tuple(draw_curves(scan, s.parameters, data, s.fit.x, draws) for scan in scans.values())
     further = tuple(next_series(scans, s.parameters, data, s.fit))
     said = [*notes, *s.said, *([reason] if reason else []), *notes_of_fit(s.fit, s.judged, s.parameters)]
     said += _notes(scans, data, s.fit.predicted)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from krogh.fexi.protocol import Protocol
+from krogh.inference.bands import ERRORS
 from krogh.inference.fit import Fit
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
@@ -15,7 +16,7 @@ from krogh.inference.signals import Scan, Signals
 
 __all__ = ["Curve", "NextSeries", "draw_curves", "next_series", "series_points"]
 
-_POINTS, _ERRORS = 61, 64
+_POINTS = 61
 _FURTHER = 3
 _TIMES, _LONGEST = 24, 1.5
 _FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0)
@@ -105,10 +106,8 @@ def series_points(scan: Scan, value: np.ndarray, sd: np.ndarray) -> tuple[np.nda
     return time, point, error, filtered.astype(bool)
 
 
-def draw_curves(
-    scan: Scan, parameters: Sequence[Parameter], data: Observations, best: np.ndarray, draws: np.ndarray, *, seed: int = 0
-) -> Curve:
-    """Return ADC' of one curve at the log-parameters `best` (P,), with the bands of `draws` (R, P); `seed` of the errors."""
+def draw_curves(scan: Scan, parameters: Sequence[Parameter], data: Observations, best: np.ndarray, draws: np.ndarray) -> Curve:
+    """Return ADC' of one curve at the log-parameters `best` (P,), with the bands of `draws` (R, P)."""
     mine = data.take(np.array([d == scan.name for d in data.dataset]))
     tissue = Signals(scan, parameters, mine).tissue(np.exp(np.concatenate([best[None], draws])))
     filter_b, b, longest, shortest = _ends(scan)
@@ -119,8 +118,7 @@ def draw_curves(
     low, high = np.quantile(adc[1:], [0.025, 0.975], axis=0)
     time, point, sd, filtered = series_points(scan, mine.value, mine.sd)
     error = float(np.mean(sd[filtered])) if filtered.any() else 0.0
-    noise = np.random.default_rng(seed).standard_normal((_ERRORS, *adc[1:, :-1].shape))
-    below, above = np.quantile((adc[1:, :-1] + error * noise).reshape(-1, t.size - 1), [0.025, 0.975], axis=0)
+    below, above = np.quantile((adc[1:, :-1] + error * ERRORS[:, None, None]).reshape(-1, t.size - 1), [0.025, 0.975], axis=0)
     return Curve(
         scan.name, filter_b, t[:-1], adc[0, :-1], low[:-1], high[:-1], below, above,
         float(adc[0, -1]), float(low[-1]), float(high[-1]), time, point, sd, filtered,

@@ -10,24 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from krogh.barrier.member import prepare
-from krogh.inference.experiment import MATRICES, Experiment
+from krogh.inference.experiment import Experiment
 from krogh.inference.observations import Observations
-from krogh.inference.parameters import Subject
 from krogh.runs.config import build_config
 from krogh.runs.infer import Inference, build_experiment, infer
 from krogh.runs.infer_tables import combination_rows, combination_text, estimate_rows
-from krogh.runs.metrics import uptake_permeability
-from krogh.transport.problem import Solution
-from krogh.validation.csf import follow_csf, human_csf
+from krogh.validation.lumbar import READERS
 from krogh.validation.rat import observed_row
-from krogh.validation.study import Curve, Goal, Row, Study
+from krogh.validation.study import Goal, Row, Study
 
-__all__ = ["inference_study", "lumbar_csf"]
+__all__ = ["inference_study"]
 
 Table = Sequence[Mapping[str, str]]
 _CELLS = 24
-_GRID = 60
 _NG_MIN_ML = 60 / 1e3 / 285.34  # morphine: ng min/mL -> mol s/m3
 #: Relative SD where the source gives none, and on top of a given one: values were read off figures.
 _WITHOUT, _DIGITISED = 0.25, 0.1
@@ -72,29 +67,31 @@ def _goals(title: str, result: Inference) -> list[Goal]:
     return goals
 
 
-def _morphine(endpoints: Table) -> tuple[list[Goal], list[Row]]:
+def _morphine(endpoints: Table) -> tuple[Inference, list[Row]]:
     """Infer P and the Vmax of P-gp from the interstitial AUC of 4 mg/kg with and without GF120918."""
     base: dict[str, Any] = {"species": "rat", "dose": "4 mg/kg infusion over 10 min"}
+    active, blocked = "P-gp active", "P-gp blocked (GF120918)"
     experiments = {
-        "active": _experiment("morphine", "active", **base),
-        "blocked": _experiment("morphine", "blocked", **base, efflux={"P-gp": 0.0}),
+        active: _experiment("morphine", active, **base),
+        blocked: _experiment("morphine", blocked, **base, efflux={"P-gp": 0.0}),
     }
     rows = [observed_row(endpoints, "morphine", c, "brain ECF AUC") for c in ("4 mg/kg iv 10 min", "4 mg/kg iv + GF120918")]
     value, sd = (np.array([float(r[k]) for r in rows]) * _NG_MIN_ML for k in ("value", "spread"))
-    data = _observed(("active", "blocked"), "interstitium auc", 165 * 60.0, value, sd)
+    data = _observed((active, blocked), "interstitium auc", 165 * 60.0, value, sd)
     result = infer(experiments, data, ["P", "Vmax"], posterior=False)
     found = [
-        Row(f"morphine, rat, P-gp {d}", "unbound interstitium, AUC(0-165 min)", "ng min/mL", value[i] / _NG_MIN_ML,
+        Row(f"morphine, rat, {d}", "unbound interstitium, AUC(0-165 min)", "ng min/mL", value[i] / _NG_MIN_ML,
             float(result.fit.predicted[i]) / _NG_MIN_ML, sd[i] / _NG_MIN_ML, "P and Vmax of P-gp, to these two",
             scored=False)
         for i, d in enumerate(data.dataset)
     ]  # fmt: skip
-    return _goals("morphine, rat", result), found
+    return result, found
 
 
-def _levodopa(endpoints: Table) -> tuple[list[Goal], list[Row]]:
+def _levodopa(endpoints: Table) -> tuple[Inference, list[Row]]:
     """Infer the Vmax of LAT1 from interstitial over plasma AUC after 48 mg/kg by mouth."""
-    experiment = _experiment("levodopa", "oral", species="rat", dose="48 mg/kg oral")
+    label = "48 mg/kg oral, with benserazide"
+    experiment = _experiment("levodopa", label, species="rat", dose="48 mg/kg oral")
     ecf, plasma = (
         observed_row(endpoints, "levodopa", "48 mg/kg + benserazide", part) for part in ("striatal ECF", "plasma t1/2")
     )
@@ -103,28 +100,15 @@ def _levodopa(endpoints: Table) -> tuple[list[Goal], list[Row]]:
     relative = float(np.hypot(da / a, db / b)) / np.sqrt(7)  # the mean of seven animals
     t_end = 8 * 3600.0
     exposure = float(experiment.problem([experiment.subject], t_end).blood.auc_total(t_end)[0, 0])  # type: ignore[attr-defined]
-    data = _observed(("oral",), "interstitium auc", t_end, ratio * exposure, relative * ratio * exposure)
-    result = infer({"oral": experiment}, data, ["LAT1.Vmax"], posterior=False)
+    data = _observed((label,), "interstitium auc", t_end, ratio * exposure, relative * ratio * exposure)
+    result = infer({label: experiment}, data, ["LAT1.Vmax"], posterior=False)
     row = Row("levodopa, rat, AUC ratio", "unbound interstitium over total plasma, AUC", "1", ratio,
               float(result.fit.predicted[0]) / exposure, relative * ratio, "Vmax of LAT1, to this value",
               scored=False)  # fmt: skip
-    return _goals("levodopa, rat", result), [row]
+    return result, [row]
 
 
-def lumbar_csf(solution: Solution, t_s: np.ndarray, subjects: Sequence[Subject]) -> np.ndarray:
-    """Return the concentration in lumbar CSF (T, B): plasma and interstitium through :func:`krogh.validation.csf.follow_csf`."""
-    grid = np.unique(np.concatenate([[0.0], t_s, float(np.max(t_s)) * np.linspace(0.0, 1.0, _GRID) ** 1.5]))
-    free, interstitium = (MATRICES[m](solution, grid, subjects) for m in ("plasma free", "interstitium"))
-    out = np.zeros((t_s.size, len(subjects)))
-    for b, s in enumerate(subjects):
-        p = uptake_permeability(prepare(s.compound, s.physiology, s.state, method=s.method))
-        flow = s.physiology.blood_flow_m3_s_kg.value / s.physiology.barrier_area_m2_kg.value
-        lumbar = follow_csf(human_csf(), grid, free[:, b], interstitium[:, b], p * flow / (p + flow))[1]
-        out[:, b] = np.interp(t_s, grid, lumbar)
-    return out
-
-
-def _human(table: Table, drug: str, name: str) -> tuple[list[Goal], list[Curve]]:
+def _human(table: Table, drug: str, name: str) -> Inference:
     """Infer P from lumbar CSF, driven by the plasma that was measured in the same study."""
     experiments, parts = {}, []
     for study in dict.fromkeys((r["study"], r["route"]) for r in table if r["drug"] == drug):
@@ -134,32 +118,13 @@ def _human(table: Table, drug: str, name: str) -> tuple[list[Goal], list[Curve]]
         )
         label = f"{drug}, {study[1]}, {study[0]}"
         curve = tuple(np.array([float(r[k]) for r in plasma]) for k in ("time_s", "conc_mol_per_m3"))
-        experiments[label] = _experiment(name, label, plasma=curve, readers={"lumbar CSF": lumbar_csf})
+        experiments[label] = _experiment(name, label, plasma=curve, readers=READERS)
         value = np.array([float(r["conc_mol_per_m3"]) for r in csf])
         spread = np.array([float(r["conc_sd_up_mol_per_m3"] or "nan") / np.sqrt(float(r["n_subjects"] or 1)) for r in csf])
         sd = np.hypot(np.where(np.isnan(spread), _WITHOUT * value, spread), _DIGITISED * value)
-        parts.append(_observed((label,) * len(csf), "lumbar CSF", [float(r["time_s"]) for r in csf], value, sd))
+        parts.append(_observed((label,) * len(csf), "lumbar csf", [float(r["time_s"]) for r in csf], value, sd))
     data = Observations.join(parts)
-    result = infer(experiments, data, ["P"], posterior=False)
-    return _goals(f"{drug.lower()}, human lumbar CSF", result), _curves(result)
-
-
-def _at(rows: Table, site: str) -> list[Mapping[str, str]]:
-    """Return the values of one site above zero, in time."""
-    return sorted(
-        (r for r in rows if r["site"] == site and float(r["conc_mol_per_m3"]) > 0), key=lambda r: float(r["time_s"])
-    )  # fmt: skip
-
-
-def _curves(result: Inference) -> list[Curve]:
-    found = []
-    for band in result.bands:
-        mine = np.array([d == band.dataset for d in result.data.dataset])
-        found.append(
-            Curve(band.dataset, band.matrix, result.data.t_s[mine], result.data.value[mine], result.data.sd[mine], band.t_s,
-                  {"fitted": band.fit, "upper end of 95 %": band.high, "lower end of 95 %": band.low})
-        )  # fmt: skip
-    return found
+    return infer(experiments, data, ["P"], posterior=False)
 
 
 def inference_study(endpoints: Table, human: Table) -> Study:
@@ -172,12 +137,13 @@ def inference_study(endpoints: Table, human: Table) -> Study:
     human : rows of ``human_plasma_csf_brain_timeseries.csv``
         Paracetamol and mannitol in plasma and lumbar CSF.
     """
-    (g1, r1), (g2, r2) = _morphine(endpoints), _levodopa(endpoints)
-    parts = [_human(human, drug, name) for drug, name in _SERIES]
+    (morphine, r1), (levodopa, r2) = _morphine(endpoints), _levodopa(endpoints)
+    fits = {"morphine": morphine, "levodopa": levodopa} | {n.lower(): _human(human, n, name) for n, name in _SERIES}
+    where = {"morphine": "rat", "levodopa": "rat"}
+    goals = [g for name, result in fits.items() for g in _goals(f"{name}, {where.get(name, 'human lumbar CSF')}", result)]
     return Study(
         "inference", "What these data can hold", _TEXT, "Groenendaal 2007; abstracts named in observed_summary_endpoints.csv; "
-        "petrov-aleks/CPT-article-BBB-framework (BSD-3), digitised", (*r1, *r2), (*g1, *g2, *(g for p in parts for g in p[0])),
-        tuple(c for p in parts for c in p[1]), kind="calibration",
+        "petrov-aleks/CPT-article-BBB-framework (BSD-3), digitised", (*r1, *r2), tuple(goals), kind="calibration", fits=fits,
     )  # fmt: skip
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from krogh.runs.infer import Inference
 
 __all__ = ["Curve", "Goal", "Row", "Study"]
 
@@ -92,6 +95,10 @@ class Study:
         What was found.
     kind : {"observations", "calibration"}
         Whether measurements are predicted, or a calibration is repeated.
+    scatter : mapping
+        Model -> (measured, predicted), for a picture of one against the other.
+    fits : mapping
+        Name -> a finished inference, each drawn with its data, bands and residuals.
     """
 
     name: str
@@ -103,3 +110,4 @@ class Study:
     curves: tuple[Curve, ...] = ()
     kind: Literal["observations", "calibration"] = "observations"
     scatter: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    fits: Mapping[str, Inference] = field(default_factory=dict)

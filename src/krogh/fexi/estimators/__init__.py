@@ -15,7 +15,7 @@ from krogh.errors import UsageError, nearest
 if TYPE_CHECKING:
     from krogh.fexi.interface import Estimator
 
-__all__ = ["ESTIMATORS", "NETWORKS", "get_estimator", "get_preparation"]
+__all__ = ["ESTIMATORS", "NETWORKS", "SMOOTHING", "check_smoothing", "get_estimator", "get_preparation"]
 
 #: Name -> (module, what it does).
 ESTIMATORS: dict[str, tuple[str, str]] = {
@@ -32,6 +32,8 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
 }
 #: Those that train a network.
 NETWORKS = ("hbayes", "npe", "supervised", "selfsup", "physics")
+#: Those that can take the neighbours of a voxel into account.
+SMOOTHING = ("eb", "hbayes")
 
 
 def get_estimator(name: str) -> Estimator:
@@ -46,6 +48,18 @@ def get_estimator(name: str) -> Estimator:
         raise UsageError("estimator", got=repr(name), expected="a known name", hint=nearest(name, ESTIMATORS))
     estimator: Estimator = importlib.import_module(ESTIMATORS[name][0]).fit
     return estimator
+
+
+def check_smoothing(name: str) -> None:
+    """Refuse to smooth over neighbours with an estimator that cannot.
+
+    Raises
+    ------
+    UsageError
+        Naming those that can.
+    """
+    if name not in SMOOTHING:
+        raise UsageError("smooth", got=f"estimator {name}", expected=" or ".join(SMOOTHING))
 
 
 def get_preparation(name: str) -> Callable[..., dict[str, Any]] | None:

@@ -14,9 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.learned.dictionary import Dictionary
 from krogh.fexi.learned.estimate import assemble_posterior
+from krogh.fexi.learned.local import local_posterior
+from krogh.fexi.learned.neighbours import Neighbours
 from krogh.fexi.learned.posterior import posterior
 from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, scan_priors
+from krogh.fexi.learned.smooth import check_smooth, smooth_priors
 from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
 
@@ -40,6 +43,7 @@ def fit(
     grid: Dictionary | None = None,
     at: FloatArray | None = None,
     snr_limit: float = 5.0,
+    smooth: Neighbours | None = None,
 ) -> Estimate:
     """Fit every voxel by its posterior mean under a prior that all voxels share.
 
@@ -62,6 +66,9 @@ def fit(
         True values, whose posterior ranks go into ``extra["rank"]``.
     snr_limit : float, optional
         Unfiltered S0 over noise SD below which a voxel is flagged.
+    smooth : Neighbours, optional
+        Where the voxels lie and over what length they resemble each other: each gets a prior of its own, that of the scan given
+        its neighbours (of the same tissue label).
 
     Returns
     -------
@@ -69,7 +76,7 @@ def fit(
         Posterior means, ``sd`` (posterior SD), ``interval`` (2.5 to 97.5 % quantiles); ``extra``: ``quantiles`` [voxel, param,
         level] at ``levels``; ``prior`` (of the first label; of each in ``priors``), the most probable one, and ``predictive``
         (``predictives``), averaged over what the scan leaves open about it, which the posteriors are under; ``log_evidence``,
-        ``converged``. ``cost`` is minus ln evidence.
+        ``converged``; ``sharing``, by label, where `smooth` was given. ``cost`` is minus ln evidence.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def fit(
         If no voxel is usable, the noise is neither given nor estimable, the SNR needs too fine a grid, or the protocol cannot
         tell the parameters apart.
     UsageError
-        If `prior` is unknown.
+        If `prior` is unknown, or `smooth` meets a prior that is not of the scan.
 
     Notes
     -----
@@ -85,23 +92,31 @@ def fit(
     tissues of the scan. Where voxels say little (AXR at SNR 50) the map shows little more than the mean of the tissue, and the
     SD says so.
     """
+    check_smooth(smooth, prior)
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if grid is None:
         check_identifiable(model, protocol, s0_free=scan.s0 is None)
     chosen = scan.dictionary() if grid is None else grid
     groups = group_rows(scan, labels)
     priors = scan_priors(scan, chosen, groups, prior, max_components=max_components, threads=threads, progress=progress)
-    parts = [
-        (rows, posterior(
-            scan.problem(chosen, rows), priors[label].predictive, at=None if at is None else at[rows], threads=threads
-        ))
-        for label, rows in groups.items()
-    ]  # fmt: skip
+    extra, notes = facts(priors)
+    told: dict[str, Any] = {"at": at, "threads": threads}
+    if smooth is None:
+        parts = [(rows, posterior(scan.problem(chosen, rows), priors[label].predictive, **_of(told, rows)))
+                 for label, rows in groups.items()]  # fmt: skip
+    else:
+        local, shared, words = smooth_priors(scan, chosen, groups, priors, smooth, threads=threads)
+        extra, notes = {**extra, "sharing": shared}, (*notes, *words)
+        parts = [(rows, local_posterior(scan.problem(chosen, rows), local[label], **_of(told, rows)))
+                 for label, rows in groups.items()]  # fmt: skip
     if progress is not None:
         progress(signals.shape[0], signals.shape[0])
-    extra, notes = facts(priors)
     n_par = len(model.parameter_names)
     return assemble_posterior(scan, parts, n_par, "eb", {**extra, "grid": chosen}, (*scan.notes, *notes), snr_limit=snr_limit)
+
+
+def _of(told: dict[str, Any], rows: NDArray[np.intp]) -> dict[str, Any]:
+    return told if told["at"] is None else {**told, "at": told["at"][rows]}
 
 
 def prepare(
@@ -116,12 +131,17 @@ def prepare(
     prior: PriorChoice = "scan",
     labels: ArrayLike | None = None,
     max_components: int = 5,
+    smooth: Neighbours | None = None,
 ) -> dict[str, Any]:
-    """Return the settings ``prior`` (by label) and ``grid`` learned from `signals`, for fits of the same scan in pieces."""
+    """Return the settings ``prior`` (by label) and ``grid`` learned from `signals`, for fits of the same scan in pieces.
+
+    Where neighbours are smoothed over (`smooth` is of the whole scan), ``prior`` is what was learned, for one fit in one piece.
+    """
+    check_smooth(smooth, prior)
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     check_identifiable(model, protocol, s0_free=scan.s0 is None)
     grid = scan.dictionary()
     found = scan_priors(
         scan, grid, group_rows(scan, labels), prior, max_components=max_components, threads=threads, progress=progress
     )
-    return {"prior": {label: p.predictive for label, p in found.items()}, "grid": grid}
+    return {"prior": {label: p.predictive if smooth is None else p for label, p in found.items()}, "grid": grid}

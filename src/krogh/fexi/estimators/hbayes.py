@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import Estimate, Flag, Progress, SignalModel
 from krogh.fexi.learned.estimate import assemble_posterior
+from krogh.fexi.learned.neighbours import Neighbours
 from krogh.fexi.learned.scan import Scan, prepare_scan
 from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows
+from krogh.fexi.learned.smooth import check_smooth, smooth_priors
 from krogh.fexi.protocol import Protocol
 
 __all__ = ["fit", "prepare"]
@@ -45,6 +47,7 @@ def fit(
     seed: int | None = None,
     at: FloatArray | None = None,
     snr_limit: float = 5.0,
+    smooth: Neighbours | None = None,
 ) -> Estimate:
     """Fit every voxel by its posterior mean under a prior learned from all of them.
 
@@ -56,7 +59,7 @@ def fit(
         SD of the noise of one channel; default: estimated from the residuals of all voxels together.
     s0 : {"per-series", "known"} or array
         Free S0 per series (integrated out over a prior ~ 1 / S0), S0 = 1, or values [voxel, series].
-    prior, labels
+    prior, labels, smooth
         As of ``eb``.
     weights : krogh.fexi.learned.checkpoint.Checkpoint, optional
         Networks and priors of another fit, or of ``krogh fexi train hbayes``; default: learned from these voxels.
@@ -89,27 +92,34 @@ def fit(
         If no voxel is usable, the noise is neither given nor estimable, the SNR of the scan was not trained, a label has no
         network, or the protocol cannot tell the parameters apart.
     UsageError
-        If `weights` is for another model or protocol, or given together with a prior.
+        If `weights` is for another model or protocol, or given together with a prior; if `smooth` meets a prior that is not of
+        a scan.
     """
     from krogh.fexi.learned.sampling import posterior_by_sampling
     from krogh.fexi.learned.train_hbayes import build
 
+    check_smooth(smooth, prior)
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     if weights is None or not vetted:
         weights = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
     groups, networks = _groups(scan, labels, weights), build(weights)
+    extra, notes = facts({label: weights.priors[label] for label in groups})
+    priors: Any = {label: weights.priors[label].predictive for label in groups}
+    if smooth is not None:
+        chosen = {label: weights.priors[label] for label in groups}
+        priors, shared, words = smooth_priors(scan, scan.dictionary(), groups, chosen, smooth, threads=threads)
+        extra, notes = {**extra, "sharing": shared}, (*notes, *words)
     n = signals.shape[0]
     effective, outside, by_snr, parts = np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool), []
     for label, rows in groups.items():
         part = scan.part(rows)
         found, effective[rows] = posterior_by_sampling(
-            part, networks[label], weights.priors[label].predictive, n_samples=n_samples,
+            part, networks[label], priors[label], n_samples=n_samples,
             seed=int(weights.training["seed"]) if seed is None else seed, at=None if at is None else at[rows],
             threads=threads, progress=progress,
         )  # fmt: skip
         outside[rows], by_snr[rows] = weights.region.outside(part, part.inputs(), found.mean)
         parts.append((rows, found))
-    extra, notes = facts({label: weights.priors[label] for label in groups})
     extra |= {"weights": weights, "effective": effective, "outside": outside}
     made = assemble_posterior(
         scan, parts, len(model.parameter_names), "hbayes", extra, (*scan.notes, *notes), snr_limit=snr_limit
@@ -134,9 +144,11 @@ def prepare(
     compute: Any = None,
     max_components: int = 5,
     seed: int | None = None,
+    smooth: Neighbours | None = None,
     **_: Any,
 ) -> dict[str, Any]:
     """Return the setting ``weights``: as given, or networks and priors learned from `signals`; refuse early what does not fit."""
+    check_smooth(smooth, prior)
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)
     found = _network(scan, weights, prior, labels, training, compute, max_components, threads, progress, seed)
     _groups(scan, labels, found)

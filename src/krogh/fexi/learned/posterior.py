@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from krogh.fexi.learned import _kernel
 from krogh.fexi.learned.dictionary import Dictionary
 from krogh.fexi.learned.prior import MixturePrior
 
-__all__ = ["QUANTILES", "Posterior", "Problem", "make_problem", "posterior"]
+__all__ = ["QUANTILES", "Posterior", "Problem", "make_problem", "posterior", "read_posteriors"]
 
 FloatArray = NDArray[np.float64]
 #: Levels of the quantiles that are kept: medians and the ends of 50, 80 and 95 % intervals.
@@ -129,8 +130,21 @@ def posterior(
     log_w = problem.grid.log_weights(prior)
     keep = np.flatnonzero(log_w > log_w.max() - 60.0)
     static = problem.arguments(slice(0, 0), log_w, keep)
-    theta, index = problem.grid.theta[keep], np.ascontiguousarray(problem.grid.index[:, keep])
-    n, n_par = problem.n_voxels, theta.shape[1]
+    theta = problem.grid.theta[keep] / np.ptp(problem.grid.bounds, axis=1)
+    index = np.ascontiguousarray(problem.grid.index[:, keep])
+
+    def fill(rows: slice, marginal: FloatArray, moment: FloatArray, log_evidence: FloatArray) -> None:
+        _kernel.marginals(problem.z[rows], problem.level[rows], *static[2:], theta, index, marginal, moment, log_evidence)
+
+    return read_posteriors(problem, fill, at=at, threads=threads, progress=progress)
+
+
+def read_posteriors(
+    problem: Problem, fill: Callable[[slice, FloatArray, FloatArray, FloatArray], None], *, at: FloatArray | None, threads: int,
+    progress: Progress | None,
+) -> Posterior:  # fmt: skip
+    """Return the posteriors whose marginal masses, moments and ln evidence `fill` writes for some rows at a time."""
+    n, n_par = problem.n_voxels, problem.grid.theta.shape[1]
     scale = np.ptp(problem.grid.bounds, axis=1)
     out = Posterior(
         np.empty((n, n_par)), np.empty((n, n_par)), np.empty((n, n_par, len(QUANTILES))), np.empty(n),
@@ -141,9 +155,7 @@ def posterior(
     def work(rows: slice) -> None:
         size = rows.stop - rows.start
         marginal, moment = np.zeros((size, n_par, widest)), np.empty((size, 2, n_par))
-        _kernel.marginals(
-            problem.z[rows], problem.level[rows], *static[2:], theta / scale, index, marginal, moment, out.log_evidence[rows]
-        )
+        fill(rows, marginal, moment, out.log_evidence[rows])
         out.mean[rows] = moment[:, 0] * scale
         out.sd[rows] = np.sqrt(np.maximum(moment[:, 1], 0.0)) * scale
         for p, edges in enumerate(problem.grid.edges):

@@ -15,8 +15,9 @@ from scipy.stats import qmc
 
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress, SignalModel
-from krogh.fexi.learned import _importance, _proposal
+from krogh.fexi.learned import _importance, _local, _proposal
 from krogh.fexi.learned.encoder import Encoder, features
+from krogh.fexi.learned.local import LocalPriors
 from krogh.fexi.learned.posterior import QUANTILES, Posterior
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.protocol import Protocol
@@ -134,7 +135,7 @@ class Collected:
 def posterior_by_sampling(
     signals: Signals,
     encoder: Encoder,
-    prior: MixturePrior,
+    prior: MixturePrior | LocalPriors,
     *,
     n_samples: int = 128,
     seed: int = 0,
@@ -144,10 +145,12 @@ def posterior_by_sampling(
 ) -> tuple[Posterior, FloatArray]:
     """Return the posterior of every voxel and the effective number of its samples [voxel].
 
-    `at` [voxel, param] are values whose posterior rank is wanted.
+    `prior` is of all voxels, or each has its own; `at` [voxel, param] are values whose posterior rank is wanted.
     """
     n, n_par = signals.z.shape[0], prior.bounds.shape[0]
-    found, parts = Collected(signals, prior.bounds, at), prior_parts(prior)
+    found = Collected(signals, prior.bounds, at)
+    parts = prior_parts(prior) if isinstance(prior, MixturePrior) else ()
+    propose = _local.propose_local if isinstance(prior, LocalPriors) else _proposal.propose
     points = {m: sobol_points(m, n_par) for m in (n_samples, _MORE * n_samples)}
 
     def fill(rows: NDArray[np.intp], samples: int) -> None:
@@ -155,7 +158,8 @@ def posterior_by_sampling(
         guess = encoder.posterior(part.inputs())
         fraction, ratio = np.empty((rows.size, samples, n_par)), np.empty((rows.size, samples))
         shift = voxel_shift(part.z, n_par + 1, seed)
-        _proposal.propose(guess.weight, guess.mean, guess.root, *parts, SHARE, points[samples], shift, fraction, ratio)
+        g = prior.parts(rows) if isinstance(prior, LocalPriors) else parts
+        propose(guess.weight, guess.mean, guess.root, *g, SHARE, points[samples], shift, fraction, ratio)
         found.add(rows, fraction, ratio)
 
     def work(rows: slice) -> None:

@@ -33,8 +33,6 @@ from krogh.fexi.learned.start import learn_prior
 __all__ = ["PriorChoice", "ScanPrior", "average", "facts", "group_rows", "predictive", "reduced", "scan_prior", "scan_priors"]
 
 FloatArray = NDArray[np.float64]
-#: What a user may give as prior: a name, a mixture, or one mixture per tissue label.
-PriorChoice = str | MixturePrior | Mapping[int, MixturePrior]
 LEARN_VOXELS = 100_000
 _LEARN_WORK = 1.2e9  # voxels x tissues of the dictionary that one pass over the voxels may cost: some ten seconds
 _DRAWS = 32
@@ -47,6 +45,10 @@ class ScanPrior:
     best: MixturePrior
     predictive: MixturePrior
     converged: bool
+
+
+#: What may be given as prior: a name, a mixture, or one per tissue label, as a user has it or as it was learned.
+PriorChoice = str | MixturePrior | Mapping[int, MixturePrior] | Mapping[int, ScanPrior]
 
 
 def facts(priors: Mapping[int, ScanPrior]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -82,15 +84,15 @@ def predictive(evidence: Evidence, best: MixturePrior) -> MixturePrior:
     return average([move(best, root @ z) for z in ndtri(np.clip(even, 1e-6, 1 - 1e-6))])
 
 
-def reduced(prior: MixturePrior, near: MixturePrior, *, points: int = 16_384) -> MixturePrior:
-    """Return a mixture of three components for each one of `near` that is close to `prior`, which may have hundreds."""
-    if prior.n_components <= 3 * near.n_components:
+def reduced(prior: MixturePrior, near: MixturePrior, *, each: int = 3, points: int = 16_384) -> MixturePrior:
+    """Return a mixture of `each` (3 or 1) components for each one of `near` that is close to `prior`, which may have hundreds."""
+    if prior.n_components <= each * near.n_components:
         return prior
-    scale = np.array([0.6, 1.0, 1.7]) ** 2
+    scale = np.array([0.6, 1.0, 1.7] if each == 3 else [1.0]) ** 2
     n, n_par = near.n_components, prior.bounds.shape[0]
     start = MixturePrior(
-        prior.bounds, np.r_[max(prior.weight[0], 1e-4), np.repeat(near.weight[1:] / 3, 3)], np.repeat(near.mean, 3, axis=0),
-        (near.cov[:, None] * scale[None, :, None, None]).reshape(3 * n, n_par, n_par),
+        prior.bounds, np.r_[max(prior.weight[0], 1e-4), np.repeat(near.weight[1:] / each, each)],
+        np.repeat(near.mean, each, axis=0), (near.cov[:, None] * scale[None, :, None, None]).reshape(each * n, n_par, n_par),
     )  # fmt: skip
     u = to_u(prior.draw(points, np.random.default_rng(0)), prior.bounds)
     return update_mixture(start, u, np.full(points, 1e3), rounds=40)
@@ -119,8 +121,8 @@ def learn_size(n_voxels: int, n_atoms: int) -> int:
 
 
 def scan_prior(
-    scan: Scan, grid: Dictionary, rows: NDArray[np.intp], *, prior: str | MixturePrior = "scan", max_components: int = 5,
-    threads: int = 1, progress: Progress | None = None,
+    scan: Scan, grid: Dictionary, rows: NDArray[np.intp], *, prior: str | MixturePrior | ScanPrior = "scan",
+    max_components: int = 5, threads: int = 1, progress: Progress | None = None,
 ) -> ScanPrior:  # fmt: skip
     """Return the prior of the voxels `rows`: learned from (up to 100,000 of) them ("scan"), uniform, or as given.
 
@@ -129,6 +131,8 @@ def scan_prior(
     UsageError
         If `prior` is unknown.
     """
+    if isinstance(prior, ScanPrior):
+        return prior
     if isinstance(prior, MixturePrior):
         return ScanPrior(prior, prior, True)
     if prior not in ("scan", "uniform"):

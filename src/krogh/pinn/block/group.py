@@ -2,7 +2,7 @@
 
 The rows are the slab's, with ``D rate`` as a further loss. Modes of one group share rows and factors; by how much their own rate
 differs goes to the right-hand side. At each side of a layer, with ``h = 3 / (P + s D m tanh(m L) + s L kappa/(t + t0))``, m the
-root of the rate: what one unit of flux is worth in concentration::
+root of the rate: what one unit of flux is worth in concentration (P without a membrane: the smallest, in series with s D/L)::
 
     membrane   h (q -+ sum_laws (a u_tail + b u_head)) = +- h sum_laws rest
     contact    3 (u- - u+) = 0,   h (q+ - q-) = 0
@@ -173,7 +173,7 @@ class Group:
     def release(self) -> None:
         """Drop rows and factors, which are large, once the weights are found and checked."""
         self.rows, self.traces = [], []
-        for name in ("_inner", "_outer", "_right", "_answer", "response"):
+        for name in ("_inner", "_outer", "_faces", "_right", "response"):
             self.__dict__.pop(name, None)
 
     # -- factors -------------------------------------------------------------------------------------------------------------
@@ -200,15 +200,15 @@ class Group:
             at = slice(self.ends[i], self.ends[i + 1])
             a[at, at] = top / level[i]
         a[wide:] = matrix.reshape(-1, wide) * scale
-        q, right = (x.numpy() for x in torch.linalg.qr(torch.from_numpy(a)))
-        self._outer, self._right = q[:wide], right
-        self._answer = scale[:, None] * solve_triangular(right, q[wide:].T, check_finite=False)
+        q, self._right = (x.numpy() for x in torch.linalg.qr(torch.from_numpy(a)))
+        self._outer, self._faces = q[:wide], q[wide:]
         self.response = self._responses()
 
     def _responses(self) -> np.ndarray:
         """Return how u at the ports answers rests of the laws, (port, time, law, time)."""
         times, g = self.setting.t.size, self.grid
-        per_row = self._answer.reshape(-1, g.weight.shape[0], times) * g.weight
+        answer = np.concatenate(self._scale)[:, None] * solve_triangular(self._right, self._faces.T, check_finite=False)
+        per_row = answer.reshape(-1, g.weight.shape[0], times) * g.weight
         by_law = np.einsum("crt,rk->ckt", per_row, g.laws).reshape(per_row.shape[0], -1)
         found = [
             self.traces[p.layer][int(p.far)][0] @ by_law[self.ends[p.layer] : self.ends[p.layer + 1]]
@@ -216,17 +216,20 @@ class Group:
         ]
         return np.array(found).reshape(len(found) * times, -1)
 
-    def solve(self, layers: list[np.ndarray], targets: np.ndarray) -> list[np.ndarray]:
-        """Return the coefficients of each layer (column, mode) for right-hand sides of layers (row, mode) and faces."""
+    def reduced(self, layers: list[np.ndarray]) -> np.ndarray:
+        """Return what right-hand sides of the layers (row, mode) leave for the weights, (column, mode)."""
         level = self.setting.level[self.s]
         right = np.concatenate([q.T @ f / top for q, f, top in zip(self._inner, layers, level, strict=True)])
-        found = solve_triangular(self._right, self._outer.T @ right, check_finite=False)
-        found *= np.concatenate(self._scale)[:, None]
-        return [a + b for a, b in zip(self._split(found), self.answer(targets), strict=True)]
+        return np.asarray(self._outer.T @ right)
 
-    def answer(self, targets: np.ndarray) -> list[np.ndarray]:
-        """Return the coefficients that right-hand sides of the faces (row, time, mode) alone give."""
-        return self._split(self._answer @ targets.reshape(-1, targets.shape[-1]))
+    def solve(self, reduced: np.ndarray, targets: np.ndarray) -> list[np.ndarray]:
+        """Return the coefficients of each layer (column, mode) for `reduced` right-hand sides and those of the faces.
+
+        Both at once: what starts and fluxes ask for apart are large weights that cancel, and lose their digits.
+        """
+        right = reduced + self._faces.T @ targets.reshape(-1, targets.shape[-1])
+        found = np.concatenate(self._scale)[:, None] * solve_triangular(self._right, right, check_finite=False)
+        return self._split(np.ascontiguousarray(found))  # as they are when they come from a store: the same bytes
 
     def _split(self, found: np.ndarray) -> list[np.ndarray]:
         return [found[a:b] for a, b in zip(self.ends[:-1], self.ends[1:], strict=True)]
@@ -276,4 +279,6 @@ class Group:
         along = min(lateral_conductance(x, s, self.rate) for x in kept)
         port = c.walls.port(i, far=far)
         through = float(c.permeability[-1 if port is None else port, s])
+        if port is None:  # what is lost here leaves elsewhere, but no faster than it diffuses there
+            through = 1.0 / (1.0 / through + max(x.thickness / (x.spread * float(x.diffusivity[s])) for x in kept))
         return START / (through + along + storage / since) / min(float(c.level[s, n]) for n in sides)

@@ -24,8 +24,9 @@ def settle(
     misfit: Callable[[np.ndarray], tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]],
     *,
     tolerance: float,
+    least: float = 0.0,
 ) -> tuple[np.ndarray, int, bool]:
-    """Return rests at which ``misfit`` is within `tolerance` of the largest rest, the steps taken, and whether it was reached.
+    """Return rests at which ``misfit`` is small enough, the steps taken, and whether it was reached.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ def settle(
         Returns ``laws(rest) - rest`` and its negative derivative as a product with a change.
     tolerance : float
         Largest misfit over the largest rest.
+    least : float
+        A misfit that is nothing but round-off: laws that are alike all over leave no rest, and round-off never settles.
     """
     if not rest.size:
         return rest, 0, True
@@ -45,7 +48,7 @@ def settle(
         scale = max(float(np.abs(rest + miss).max()), 1e-300)
         if not np.isfinite(size):
             return rest, step, False
-        if size <= tolerance * scale or (size > 0.1 * best and size <= _ROUND_OFF * scale):
+        if size <= max(tolerance * scale, least) or (size > 0.1 * best and size <= _ROUND_OFF * scale):
             return rest, step, True
         best = min(best, size)
         operator = LinearOperator((rest.size, rest.size), matvec=lambda v, f=apply, shape=rest.shape: f(v.reshape(shape)).ravel())

@@ -29,6 +29,8 @@ _ROUNDS = 40
 _STALE = 0.03
 _SETTLED = 1e-7
 _WALLS = 1e-9
+#: What round-off leaves of the flux that a law carries each way.
+_ROUND_OFF = 1e-13
 
 
 @dataclass
@@ -218,18 +220,29 @@ class BlockWindow:
     def _walls(self, rest: np.ndarray, means: Means) -> tuple[np.ndarray, bool]:
         """Solve all modes for the laws at the walls, all else held; return the rests and whether Newton's method ended."""
         held = np.zeros((len(self.walls.ports), *rest.shape[1:]))
+        asked: list[list[np.ndarray]] = []
         for s, of in enumerate(self.groups):
+            asked.append([])
             for n, g in enumerate(of):
                 layers = [self.inside.right((s, n, i), begin) for i, begin in enumerate(self.begin[s][n])]
-                none = np.zeros((rest.shape[0], self.t.size, g.members.size))
-                g.coefficients = g.solve(layers, g.grid.targets(none, self.blood[s] if n == 0 else None))
+                asked[s].append(g.reduced(layers))
+                g.coefficients = g.solve(asked[s][n], self._targets(s, n, rest))
                 held[:, s][..., g.members] = g.ports()
-        found, _, good = settle(rest, lambda r: self._misfit(r, held, means), tolerance=_WALLS)
+        both = zip(self.walls.ends(held, np.zeros_like(self.blood)), (means.tail, means.head), strict=True)
+        carried = max(float(np.abs(slope[..., None] * u).max(initial=0.0)) for u, slope in both)
+        # by the change of the rests only: their own small share of round-off goes with it
+        found, _, good = settle(
+            rest, lambda r: self._misfit(r, held + self.respond(r - rest), means), tolerance=_WALLS, least=_ROUND_OFF * carried
+        )
         for s, of in enumerate(self.groups):
-            for g in of:
-                more = g.answer(g.grid.targets(found[:, s][..., g.members], None))
-                g.coefficients = [a + b for a, b in zip(g.coefficients, more, strict=True)]
+            for n, g in enumerate(of):
+                g.coefficients = g.solve(asked[s][n], self._targets(s, n, found))
         return found, good
+
+    def _targets(self, s: int, n: int, rest: np.ndarray) -> np.ndarray:
+        """Return the right-hand sides of the faces of one group for the rests."""
+        g = self.groups[s][n]
+        return g.grid.targets(rest[:, s][..., g.members], self.blood[s] if n == 0 else None)
 
     def respond(self, rest: np.ndarray) -> np.ndarray:
         """Return by how much rests (law, S, time, mode) move the ports (port, S, time, mode)."""
@@ -241,8 +254,8 @@ class BlockWindow:
                 out[:, s][..., g.members] = moved.reshape(-1, self.t.size, g.members.size)
         return out
 
-    def _misfit(self, rest: np.ndarray, held: np.ndarray, means: Means) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        modes = held + self.respond(rest)
+    def _misfit(self, rest: np.ndarray, modes: np.ndarray, means: Means) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Return what the laws leave of the rests for u at the ports in modes, and its negative derivative as a product."""
         at = self.crossing(modes)
         points = self.evaluation.points
         own = np.arange(self.slab.species)
