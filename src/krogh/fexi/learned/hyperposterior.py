@@ -160,5 +160,5 @@ def _fitted(z: FloatArray, share: FloatArray) -> _Student:
     tame /= tame.sum()
     centre = tame @ z
     d = z - centre
-    cov = (d * tame[:, None]).T @ d
-    return _Student(centre, np.linalg.cholesky(cov + 1e-6 * np.diag(np.diag(cov))))
+    cov = np.asarray((d * tame[:, None]).T @ d)
+    return _Student(centre, np.asarray(np.linalg.cholesky(cov + 1e-6 * np.diag(np.diag(cov))), float))
