@@ -30,7 +30,7 @@ def a_problem(n: int, *, known: bool = False) -> Problem:
 
 
 def test_draws_without_any_voxel_follow_the_hyperprior():
-    """Uniform means, log-normal widths, correlations ~ det R (variance 1/6 for three parameters), weights Beta(2, 2)."""
+    """Medians by the arcsine law, log-normal widths, correlations ~ det R (variance 1/6 for three), weights Beta(2, 2)."""
     top = MixturePrior(BOUNDS, np.array([0.5, 0.5]), np.zeros((1, 3)), 0.3**2 * np.eye(3)[None])
     found = draw_priors(top, np.diag([1.0, 0.1, 0.1, 0.1, *[3.0] * 3, *[5.0] * 3]), lambda p: np.zeros(len(p)),
                         per_round=1024, worth=1000)  # fmt: skip
@@ -39,7 +39,7 @@ def test_draws_without_any_voxel_follow_the_hyperprior():
     r = np.array([p.cov[0][np.tril_indices(3, -1)] for p in found.priors]) / (sd[:, [1, 2, 2]] * sd[:, [0, 0, 1]])
     x = np.array([to_theta(p.mean[0], BOUNDS) for p in found.priors])
     w, share = np.array([p.weight[1] for p in found.priors]), found.share
-    for value, mean, variance in ((np.log(sd).T, np.log(WIDTH_SD), WIDTH_SPREAD**2), (r.T, 0, 1 / 6), (x.T, 0.5, 1 / 12),
+    for value, mean, variance in ((np.log(sd).T, np.log(WIDTH_SD), WIDTH_SPREAD**2), (r.T, 0, 1 / 6), (x.T, 0.5, 1 / 8),
                                   (w[None], 0.5, 0.05)):  # fmt: skip
         error = np.sqrt(variance / found.worth)
         assert np.all(np.abs(value @ share - mean) < 5 * error)

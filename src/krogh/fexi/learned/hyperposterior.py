@@ -2,13 +2,14 @@
 
 With phi the numbers of a mixture in the coordinates z of :mod:`krogh.fexi.learned.hyperprior` around the most probable one,
 
-    p(z | Y) ~ prod_v L_v(phi(z)) h(phi(z)) |d (mean, log SDs, correlations) / d z|
+    p(z | Y) ~ prod_v L_v(phi(z)) h(phi(z)) prod_p x_p^-1/2 (1 - x_p)^-1/2 |d (mean, log SDs, correlations) / d z|
 
-is drawn in rounds from multivariate t distributions, the first with the curvature at the top, the others with the moments of the
-draws so far; every draw is weighted by the mean density of all rounds (adaptive multiple importance sampling, Cornuet 2012,
-10.1111/j.1467-9469.2011.00756.x). A few dozen voxels may leave a distribution that is far from any t: where the draws stay worth
-too few independent ones, a population drawn from them walks by differential evolution (ter Braak 2006,
-10.1007/s11222-006-8769-1), which needs no shape.
+with x the medians within their bounds: their density is the arcsine law, Jeffreys' for a proportion, in place of the uniform one
+of h, which draws the mean of a few voxels towards the middle of the bounds. It is drawn in rounds from multivariate t
+distributions, the first with the curvature at the top, the others with the moments of the draws so far; every draw is weighted by
+the mean density of all rounds (adaptive multiple importance sampling, Cornuet 2012, 10.1111/j.1467-9469.2011.00756.x). A few
+dozen voxels may leave a distribution that is far from any t: where the draws stay worth too few independent ones, a population
+drawn from them walks by differential evolution (ter Braak 2006, 10.1007/s11222-006-8769-1), which needs no shape.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from scipy.stats import chi2, qmc
 
 from krogh.fexi.learned.hyperprior import move, penalty
 from krogh.fexi.learned.occam import log_change
-from krogh.fexi.learned.prior import MixturePrior
+from krogh.fexi.learned.prior import MixturePrior, log_uniform
 
 __all__ = ["Draws", "draw_priors", "normal_priors"]
 
@@ -133,7 +134,8 @@ class _Target:
     def __call__(self, z: FloatArray) -> FloatArray:
         drawn = self.priors(z)
         volume = [sum(log_change(self.best, k, g) for k in range(g.n_components)) for g in drawn]
-        value = self.log_evidence(drawn) + [penalty(g) for g in drawn] + volume
+        before = [penalty(g) - 0.5 * float(log_uniform(g.mean).sum()) for g in drawn]
+        value = self.log_evidence(drawn) + before + volume
         return np.where(np.isfinite(value), value, -np.inf)
 
 
