@@ -237,7 +237,7 @@ def serves(first: Problem, other: Problem) -> bool:
         return False
     slab, old = slab_of(other.barrier), slab_of(first.barrier)
     return len(slab.sheets) == len(old.sheets) and all(
-        same(x, y) or (entered(old, i) is None and _alike(x, y))
+        same(x, y) or (entered(old, i) in (None, 2) and _alike(x, y))  # 2: kernels that are only a basis
         for i, (x, y) in enumerate(zip(slab.sheets, old.sheets, strict=True))
     )
 
