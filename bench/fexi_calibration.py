@@ -1,8 +1,9 @@
 """Intervals of single voxels under the learned prior, scan by scan: two tissues at SNR 50, S0 free or known, two sizes of scan.
 
 The tissues are normal in the parameters themselves, which the prior (Gaussians on the logit scale) cannot hold exactly, or, as
-a check of all but the shape, normal on the logit scale with the same means and, to first order, SDs. ``run()`` takes about half
-an hour of processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
+a check of all but the shape, normal on the logit scale with the same means and, to first order, SDs. Simulation-based
+calibration proper draws the distribution of every scan from the hyperprior (medians by the arcsine law). ``run()`` takes about
+half an hour of processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from bench.fexi_regions import NARROW, of_the_hyperprior
 from krogh.fexi.benchmark_tissues import TWO_TISSUES, draw_two_tissues
-from krogh.fexi.calibration import Ranks
+from krogh.fexi.calibration import Ranks, calibrate
 from krogh.fexi.estimators import get_estimator
 from krogh.fexi.learned.prior import to_theta, to_u
 from krogh.fexi.models.axr import AxrModel
 from krogh.fexi.noise import add_noise
 from krogh.fexi.presets import preset
 
-__all__ = ["on_the_logit_scale", "size"]
+__all__ = ["hyperprior", "on_the_logit_scale", "size"]
 
 SNR = 50.0
 
@@ -68,8 +70,29 @@ def size(s0: str, n: int, seeds: Iterable[int], draw: Callable[[int, int], tuple
         )
 
 
+def hyperprior(scans: int = 24, n: int = 1000) -> None:
+    """Print coverage and p-values of ranks over scans whose tissues are drawn from the hyperprior, S0 free."""
+    found = calibrate(
+        NARROW,
+        preset("human-bbb"),
+        lambda count, rng: of_the_hyperprior(count, 0, rng),
+        snr=SNR,
+        scans=scans,
+        voxels=n,
+        regions=0,
+    )
+    share, error = found.voxels.coverage()
+    p = " ".join(f"{v:.2g}" for v in found.voxels.p_values())
+    print(
+        f"fexi  eb, S0 per-series, {scans} scans of {n:,} voxels drawn from the hyperprior: mean coverage {_words(share)} % "
+        f"+- {_words(error)}; p of ranks {p}",
+        flush=True,
+    )
+
+
 def run() -> None:
     """Print six scans of 10,000 voxels of either kind of tissue and two of 100,000, S0 free and known."""
+    hyperprior()
     for s0 in ("per-series", "known"):
         size(s0, 10_000, range(6))
         size(s0, 100_000, range(2))
