@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from krogh.fexi.interface import Estimate, Progress, SignalModel
 from krogh.fexi.learned.dictionary import Dictionary
 from krogh.fexi.learned.estimate import assemble_posterior
-from krogh.fexi.learned.local import local_posterior
+from krogh.fexi.learned.local import LocalPriors, local_posterior
 from krogh.fexi.learned.neighbours import Neighbours
 from krogh.fexi.learned.posterior import posterior
 from krogh.fexi.learned.scan import prepare_scan
@@ -100,23 +100,21 @@ def fit(
     groups = group_rows(scan, labels)
     priors = scan_priors(scan, chosen, groups, prior, max_components=max_components, threads=threads, progress=progress)
     extra, notes = facts(priors)
-    told: dict[str, Any] = {"at": at, "threads": threads}
-    if smooth is None:
-        parts = [(rows, posterior(scan.problem(chosen, rows), priors[label].predictive, **_of(told, rows)))
-                 for label, rows in groups.items()]  # fmt: skip
-    else:
+    local: dict[int, LocalPriors] = {}
+    if smooth is not None:
         local, shared, words = smooth_priors(scan, chosen, groups, priors, smooth, threads=threads)
         extra, notes = {**extra, "sharing": shared}, (*notes, *words)
-        parts = [(rows, local_posterior(scan.problem(chosen, rows), local[label], **_of(told, rows)))
-                 for label, rows in groups.items()]  # fmt: skip
+    parts = []
+    for label, rows in groups.items():
+        problem, ranked = scan.problem(chosen, rows), None if at is None else at[rows]
+        if smooth is None:
+            parts.append((rows, posterior(problem, priors[label].predictive, at=ranked, threads=threads)))
+        else:
+            parts.append((rows, local_posterior(problem, local[label], at=ranked, threads=threads)))
     if progress is not None:
         progress(signals.shape[0], signals.shape[0])
     n_par = len(model.parameter_names)
     return assemble_posterior(scan, parts, n_par, "eb", {**extra, "grid": chosen}, (*scan.notes, *notes), snr_limit=snr_limit)
-
-
-def _of(told: dict[str, Any], rows: NDArray[np.intp]) -> dict[str, Any]:
-    return told if told["at"] is None else {**told, "at": told["at"][rows]}
 
 
 def prepare(

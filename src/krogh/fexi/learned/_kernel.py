@@ -21,19 +21,18 @@ from numba import njit
 
 from krogh.fexi.estimators._series import JIT
 
-__all__ = ["marginals", "masses", "moments", "read_quantiles", "read_ranks"]
+__all__ = ["DROP", "likelihood", "likelihoods", "marginals", "masses", "moments", "read_quantiles", "read_ranks"]
 
 _FAST = {**JIT, "fastmath": True}
-_DROP = 14.0  # atoms below exp(-14) of the top are left out
+DROP = 14.0  # atoms below exp(-14) of the top are left out
 
 
 @njit(**_FAST)
-def _survivors(z, level, pointer, known, table, square, constant, log_w, total, part, where, value):  # type: ignore[no-untyped-def]
-    """Fill `where` and `value` with the atoms that matter and their masses (sum 1); return their number and ln evidence."""
-    n_atoms = constant.size
-    offset = 0.0
+def likelihood(z, level, pointer, known, table, square, constant, total, part):  # type: ignore[no-untyped-def]
+    """Fill ln L of every atom, up to an offset, which is returned."""
+    n_atoms, offset = constant.size, 0.0
     for j in range(n_atoms):
-        total[j] = constant[j] + log_w[j]
+        total[j] = constant[j]
     for s in range(pointer.size - 1):
         zz = 0.0
         for g in range(pointer[s], pointer[s + 1]):
@@ -54,12 +53,21 @@ def _survivors(z, level, pointer, known, table, square, constant, log_w, total, 
             for j in range(n_atoms):
                 total[j] += half * part[j] * part[j]
             offset -= half * zz
+    return offset
+
+
+@njit(**_FAST)
+def _survivors(z, level, pointer, known, table, square, constant, log_w, total, part, where, value):  # type: ignore[no-untyped-def]
+    """Fill `where` and `value` with the atoms that matter and their masses (sum 1); return their number and ln evidence."""
+    n_atoms = constant.size
+    offset = likelihood(z, level, pointer, known, table, square, constant, total, part)
     top = -np.inf
     for j in range(n_atoms):
+        total[j] += log_w[j]
         top = max(top, total[j])
     count, add = 0, 0.0
     for j in range(n_atoms):
-        if total[j] > top - _DROP:
+        if total[j] > top - DROP:
             p = math.exp(total[j] - top)
             where[count] = j
             value[count] = p
@@ -68,6 +76,16 @@ def _survivors(z, level, pointer, known, table, square, constant, log_w, total, 
     for i in range(count):
         value[i] /= add
     return count, top + math.log(add) + offset
+
+
+@njit(**JIT)
+def likelihoods(z, level, pointer, known, table, square, constant, out):  # type: ignore[no-untyped-def]
+    """Fill ln L [voxel, atom]."""
+    part = np.empty(constant.size)
+    for v in range(z.shape[0]):
+        offset = likelihood(z[v], level[v], pointer, known, table, square, constant, out[v], part)
+        for j in range(constant.size):
+            out[v, j] += offset
 
 
 @njit(**JIT)

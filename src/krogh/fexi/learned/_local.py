@@ -9,41 +9,12 @@ from numba import njit
 
 from krogh.fexi.estimators._series import JIT
 from krogh.fexi.learned._fast import FAST
-from krogh.fexi.learned._proposal import _add_gauss, _place, _prepare, _prior
+from krogh.fexi.learned._kernel import DROP, likelihood
+from krogh.fexi.learned._proposal import _add_gauss, _place, _prepare, _prior, _weigh
 
 __all__ = ["local_marginals", "propose_local"]
 
-_DROP = 14.0  # atoms below exp(-14) of the top are left out
 _UNLIKELY = 40.0  # atoms whose likelihood is below exp(-40) of the largest are not looked at
-
-
-@njit(**FAST)
-def _likelihood(z, level, pointer, known, table, square, constant, total, part):  # type: ignore[no-untyped-def]
-    """Fill ln L of every atom, up to `offset`, which is returned."""
-    n_atoms, offset = constant.size, 0.0
-    for j in range(n_atoms):
-        total[j] = constant[j]
-    for s in range(pointer.size - 1):
-        zz = 0.0
-        for g in range(pointer[s], pointer[s + 1]):
-            zz += z[g] * z[g]
-        for j in range(n_atoms):
-            part[j] = 0.0
-        for g in range(pointer[s], pointer[s + 1]):
-            zg = z[g]
-            for j in range(n_atoms):
-                part[j] += zg * table[g, j]
-        if known:
-            half = 0.5 * level[s] * level[s]
-            for j in range(n_atoms):
-                total[j] += level[s] * part[j] - half * square[s, j]
-            offset -= 0.5 * zz
-        else:
-            half = 0.5 - 0.25 * (pointer[s + 1] - pointer[s]) / zz
-            for j in range(n_atoms):
-                total[j] += half * part[j] * part[j]
-            offset -= half * zz
-    return offset
 
 
 @njit(**JIT)
@@ -61,7 +32,7 @@ def local_marginals(  # type: ignore[no-untyped-def]
     some, value, line, length = np.empty((n_par, n)), np.empty(n), np.empty(n), np.empty(n)
     inverse, factor = np.zeros((n_k, n_par, n_par)), np.empty(n_k)
     for v in range(z.shape[0]):
-        offset = _likelihood(z[v], level[v], pointer, known, table, square, constant, total, part)
+        offset = likelihood(z[v], level[v], pointer, known, table, square, constant, total, part)
         top = -np.inf
         for j in range(n):
             top = max(top, total[j])
@@ -82,7 +53,7 @@ def local_marginals(  # type: ignore[no-untyped-def]
             j = where[i]
             value[i] = (value[i] * volume[j] + weight[v, 0] * cell[j]) * math.exp(total[j] - top)
             best = max(best, value[i])
-        add, least = 0.0, best * math.exp(-_DROP)
+        add, least = 0.0, best * math.exp(-DROP)
         for i in range(count):
             value[i] = value[i] if value[i] > least else 0.0
             add += value[i]
@@ -113,9 +84,4 @@ def propose_local(weight, mean, root, g_weight, g_mean, g_root, share, points, s
         _prepare(g_weight[v], g_root[v], 1, g_inverse, g_factor)
         _place(points, shift[v], n_k, g_weight[v], weight[v], share, mean[v], root[v], g_mean[v], g_root[v], z, u)
         _prior(u, g_weight[v], g_mean[v], g_inverse, g_factor, fraction[v], line, square, g)
-        for m in range(n_m):
-            q[m] = 1e-300
-        for k in range(n_k):
-            _add_gauss(u, mean[v, k], inverse[k], factor[k], line, square, q)
-        for m in range(n_m):
-            ratio[v, m] = g[m] / ((1.0 - share) * q[m] + share * g[m])
+        _weigh(u, mean[v], inverse, factor, share, g, line, square, q, ratio[v])

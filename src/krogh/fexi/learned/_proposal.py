@@ -120,6 +120,17 @@ def _place(points, shift, n_k, g_weight, own, share, mean, root, g_mean, g_root,
 
 
 @njit(**FAST)
+def _weigh(u, mean, inverse, factor, share, g, line, square, q, ratio):  # type: ignore[no-untyped-def]
+    """Fill `ratio` = g / ((1 - share) q + share g) of the samples u [param, sample], q being the mixture of the voxel."""
+    for m in range(g.size):
+        q[m] = 1e-300
+    for k in range(mean.shape[0]):
+        _add_gauss(u, mean[k], inverse[k], factor[k], line, square, q)
+    for m in range(g.size):
+        ratio[m] = g[m] / ((1.0 - share) * q[m] + share * g[m])
+
+
+@njit(**FAST)
 def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, fraction, ratio):  # type: ignore[no-untyped-def]
     """Fill samples of p = (1 - share) q + share g as `fraction` [voxel, sample, param] of the bounds, and `ratio` g / p.
 
@@ -136,12 +147,7 @@ def propose(weight, mean, root, g_weight, g_mean, g_root, share, points, shift, 
         _prepare(weight[v], root[v], 0, inverse, factor)
         _place(points, shift[v], n_k, g_weight, weight[v], share, mean[v], root[v], g_mean, g_root, z, u)
         _prior(u, g_weight, g_mean, g_inverse, g_factor, fraction[v], line, square, g)
-        for m in range(n_m):
-            q[m] = 1e-300
-        for k in range(n_k):
-            _add_gauss(u, mean[v, k], inverse[k], factor[k], line, square, q)
-        for m in range(n_m):
-            ratio[v, m] = g[m] / ((1.0 - share) * q[m] + share * g[m])
+        _weigh(u, mean[v], inverse, factor, share, g, line, square, q, ratio[v])
 
 
 @njit(**FAST)

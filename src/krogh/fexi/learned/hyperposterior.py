@@ -74,11 +74,11 @@ class _Student:
 
 
 def normal_priors(best: MixturePrior, curvature: FloatArray, count: int) -> Draws:
-    """Return `count` even draws (a power of 2) of the normal approximation at `best`, for where voxels are many."""
+    """Return `count` even draws (a power of 2) of the normal approximation at `best`, all coordinates being free."""
     root = np.linalg.cholesky(np.linalg.inv(curvature))
     even = qmc.Sobol(root.shape[0], scramble=True, rng=np.random.default_rng(20240229)).random(count)
-    steps = ndtri(np.clip(even, 1e-6, 1 - 1e-6)) @ root.T
-    return Draws([move(best, step) for step in np.c_[np.zeros(count), steps]], np.full(count, 1 / count), float(count))
+    priors = [move(best, root @ z) for z in ndtri(np.clip(even, 1e-6, 1 - 1e-6))]
+    return Draws(priors, np.full(count, 1 / count), float(count))
 
 
 def draw_priors(
@@ -89,7 +89,9 @@ def draw_priors(
     per_round: int,
     worth: float,
 ) -> Draws:
-    """Return weighted priors around `best`, in rounds until they are worth `worth` independent ones (at most six).
+    """Return weighted priors around `best`, in rounds until they are worth `worth` independent ones.
+
+    Where four rounds do not reach that, 128 equal ones that walked on; `worth` is then that of the draws before the walk.
 
     Parameters
     ----------

@@ -56,19 +56,11 @@ class Problem:
         return Problem(self.grid, self.z[rows], self.level[rows], self.known, self.table, self.square, self.constant)
 
     def log_likelihood(self, rows: Any, atoms: NDArray[np.intp]) -> FloatArray:
-        """Return ln L of the voxels `rows` at `atoms` [voxel, atom] but for a constant of each voxel (see ``_kernel``)."""
-        z, table, pointer = self.z[rows], self.table[:, atoms], self.grid.pointer
-        total = np.tile(self.constant[atoms], (z.shape[0], 1))
-        for s in range(pointer.size - 1):
-            some = slice(pointer[s], pointer[s + 1])
-            part = z[:, some] @ table[some]
-            if self.known:
-                level = self.level[rows][:, s, None]
-                total += level * part - 0.5 * level**2 * self.square[s, atoms]
-            else:
-                square = np.sum(z[:, some] ** 2, axis=1)[:, None]
-                total += (0.5 - 0.25 * (some.stop - some.start) / square) * part**2
-        return total
+        """Return ln L of the voxels `rows` at `atoms` [voxel, atom]."""
+        out = np.empty((self.z[rows].shape[0], atoms.size))
+        arguments = self.arguments(rows, self.constant, atoms)
+        _kernel.likelihoods(*arguments[:-1], out)
+        return out
 
     def expected_masses(self, log_w: FloatArray, *, threads: int = 1) -> tuple[float, FloatArray]:
         """Return ln evidence summed over voxels and the expected number of voxels at every atom [atom]."""

@@ -123,13 +123,13 @@ def region_posterior(
     found = climb(problem, start, em_rounds=3 if many else 0, threads=threads)  # expectation maximisation may drop what few need
     best, evidence = found.prior, GridEvidence(problem, threads)
     _, state = evidence.value(best)
-    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))[1:, 1:]
+    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))
     atoms = np.flatnonzero(state[0] > state[0].max() - 60.0)
     sums = _Sums(problem, atoms, threads)
     if many:
         some = normal_priors(best, matrix, _NORMAL)
     else:
-        some = draw_priors(best, matrix, sums.log_evidence, per_round=256, worth=_WORTH).resample(_MOMENTS)
+        some = draw_priors(best, matrix[1:, 1:], sums.log_evidence, per_round=256, worth=_WORTH).resample(_MOMENTS)
     means, sds = sums.moments(some)
     return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, best, found.converged, some.worth)
 

@@ -17,14 +17,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import qmc
 
 from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import Flag, Progress
 from krogh.fexi.learned.ascend import Evidence, curvature
 from krogh.fexi.learned.dictionary import Dictionary
-from krogh.fexi.learned.hyperprior import move
+from krogh.fexi.learned.hyperposterior import normal_priors
 from krogh.fexi.learned.learn import GridEvidence, update_mixture
 from krogh.fexi.learned.prior import MixturePrior, to_u, uniform_prior
 from krogh.fexi.learned.scan import Scan
@@ -79,9 +77,8 @@ def predictive(evidence: Evidence, best: MixturePrior) -> MixturePrior:
     if not best.n_components:
         return best
     _, state = evidence.value(best)
-    root = np.linalg.cholesky(np.linalg.inv(curvature(best, evidence.slope(best, state), evidence.information(best, state))))
-    even = qmc.Sobol(root.shape[0], scramble=True, rng=np.random.default_rng(20240229)).random(_DRAWS)
-    return average([move(best, root @ z) for z in ndtri(np.clip(even, 1e-6, 1 - 1e-6))])
+    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))
+    return average(normal_priors(best, matrix, _DRAWS).priors)
 
 
 def reduced(prior: MixturePrior, near: MixturePrior, *, each: int = 3, points: int = 16_384) -> MixturePrior:
