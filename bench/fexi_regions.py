@@ -24,7 +24,7 @@ from krogh.fexi.presets import preset
 
 __all__ = ["LEVELS", "NARROW", "inside", "of_the_hyperprior", "ranks", "tissues"]
 
-SNR, LEVELS = 50.0, (0.5, 0.8, 0.95)
+SNR, LEVELS, MARGIN = 50.0, (0.5, 0.8, 0.95), 0.125
 WIDE, NARROW = AxrModel(), AxrModel(bounds={"adc_m2_s": (0.3e-9, 1.5e-9), "sigma": (0.0, 0.6)})
 _PROTOCOL = preset("human-bbb")
 
@@ -53,8 +53,8 @@ def of_the_hyperprior(n: int, i: int, rng: np.random.Generator) -> np.ndarray:
 
 def ranks(
     n_voxels: int, n_regions: int, seed: int, draw: Callable[[int, int, np.random.Generator], np.ndarray], model: AxrModel
-) -> np.ndarray:
-    """Return the posterior probability below the mean [region, param] of regions of `n_voxels`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of regions of `n_voxels` and the posterior probability below it, both [region, param]."""
     rng = np.random.default_rng([seed, n_voxels])
     truth = np.stack([draw(n_voxels, i, rng) for i in range(n_regions)])
     signals = add_noise(model.shape(truth.reshape(-1, 3), _PROTOCOL), 1 / SNR, rng)
@@ -64,7 +64,7 @@ def ranks(
         rows = np.arange(i * n_voxels, (i + 1) * n_voxels)
         found = region_posterior(model, _PROTOCOL, scan.problem(grid, rows), signals[rows])
         out[i] = found.cdf(truth[i].mean(axis=0))
-    return out
+    return truth.mean(axis=1), out
 
 
 def inside(rank: np.ndarray) -> np.ndarray:
@@ -72,21 +72,28 @@ def inside(rank: np.ndarray) -> np.ndarray:
     return np.stack([(np.abs(rank - 0.5) < level / 2).mean(axis=0) for level in LEVELS], axis=1)
 
 
+def _print(name: str, rank: np.ndarray) -> None:
+    error = " ".join(f"{100 * np.sqrt(c * (1 - c) / len(rank)):.1f}" for c in LEVELS)
+    words = "; ".join(
+        f"{p} {' '.join(f'{100 * c:.1f}' for c in share)} (ranks uniform: p {kstest(rank[:, j], 'uniform').pvalue:.2g})"
+        for j, (p, share) in enumerate(zip(("ADC", "sigma", "AXR"), inside(rank), strict=True))
+    )
+    print(
+        f"FEXI regions, {len(rank)} {name}: 50/80/95 % intervals hold the mean in {words} %; one standard error {error}",
+        flush=True,
+    )
+
+
 def run(n_regions: int = 80) -> None:
     """Print the share of regions whose interval holds the mean, with its standard error, and how uniform the ranks are."""
-    error = " ".join(f"{100 * np.sqrt(c * (1 - c) / n_regions):.1f}" for c in LEVELS)
-    for name, draw, model in (("drawn from the hyperprior", of_the_hyperprior, NARROW), ("tissues", tissues, WIDE)):
-        for n_voxels in (64, 256):
-            rank = ranks(n_voxels, n_regions, 0, draw, model)
-            words = "; ".join(
-                f"{p} {' '.join(f'{100 * c:.1f}' for c in share)} (ranks uniform: p {kstest(rank[:, j], 'uniform').pvalue:.2g})"
-                for j, (p, share) in enumerate(zip(("ADC", "sigma", "AXR"), inside(rank), strict=True))
-            )
-            print(
-                f"FEXI regions, {name}, {n_regions} of {n_voxels} voxels: 50/80/95 % intervals hold the mean in {words} %; "
-                f"one standard error {error}",
-                flush=True,
-            )
+    for n_voxels in (64, 256):
+        _print(f"tissues of {n_voxels} voxels", ranks(n_voxels, n_regions, 0, tissues, WIDE)[1])
+        mean, rank = ranks(n_voxels, n_regions, 0, of_the_hyperprior, NARROW)
+        _print(f"of {n_voxels} voxels drawn from the hyperprior", rank)
+        x = (mean - NARROW.bounds[:, 0]) / np.ptp(NARROW.bounds, axis=1)
+        within = np.all((x > MARGIN) & (x < 1 - MARGIN), axis=1)
+        _print("of these, further from all bounds than an eighth of the width", rank[within])
+        _print("of these, nearer to a bound", rank[~within])
 
 
 if __name__ == "__main__":

@@ -184,19 +184,19 @@ def test_same_bytes_whatever_the_threads_and_no_other_voxel_matters_to_a_given_p
 def test_posterior_of_a_region_holds_the_mean_of_its_voxels():
     rng, z = np.random.default_rng(8), []
     model = AxrModel()
-    truth, tissue = TWO_TISSUES.draw(1500, rng)
+    truth, tissue = TWO_TISSUES.draw(5000, rng)
     signals = add_noise(model.shape(truth, PROTOCOL), 0.02, rng)
     scan = prepare_scan(model, PROTOCOL, signals, 0.02, "per-series")
     grid = scan.dictionary()
     for t in (0, 1):
-        for rows in np.array_split(np.flatnonzero(tissue == t), 3):
+        for rows in np.array_split(np.flatnonzero(tissue == t), 10):
             found = region_posterior(model, PROTOCOL, scan.problem(grid, rows), signals[rows])
             z.append((found.mean - truth[rows].mean(axis=0)) / found.sd)
             low, high = found.interval()
             assert np.all((model.bounds[:, 0] < low) & (low < found.mean) & (found.mean < high) & (high < model.bounds[:, 1]))
-            assert 0.2 < found.sd[2] < 1.0  # Cramer-Rao bound 6 / sqrt(250), a long upper tail; not the 0.04 of a known prior
+            assert 0.2 < found.sd[2] < 0.8  # about the Cramer-Rao bound 6 / sqrt(250), not the 0.04 of a prior taken as known
     spread = np.square(z).sum(axis=0)
-    assert np.all((chi2.ppf(1e-4, 6) < spread) & (spread < chi2.isf(1e-4, 6)))
+    assert np.all((chi2.ppf(1e-4, 20) < spread) & (spread < chi2.isf(1e-4, 20)))
 
 
 def test_noise_is_estimated_and_odd_voxels_are_named():
