@@ -95,7 +95,6 @@ def march_of(operator: Operator, problem: Problem, windows: Sequence[Trained]) -
             march.u.append(u[at][-1])
             march.ledger.append(ledger.copy())
     march.auc, march.final = auc, march.u[-1]
-    march.slope = [np.zeros(graph.shape)] * len(march.t_s)
     all_u = np.array(march.u)
     top = np.abs(all_u).max((0, 1, 3)) + 1e-300
     march.most_negative = float(min((all_u / top[None, None, :, None]).min(), 0.0))

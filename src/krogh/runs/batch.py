@@ -18,7 +18,6 @@ from krogh.transport.march import March
 from krogh.transport.mesh import layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
-from krogh.transport.problem import hermite
 
 __all__ = ["BatchResult", "simulate_batch"]
 
@@ -191,5 +190,4 @@ def _solve(chunk: _Chunk) -> _Piece:
 
     march: March = integrate(Operator(graph), chunk.blood, chunk.t_end_s, rtol=chunk.rtol, reduce=means)
     assert march.auc is not None
-    media = hermite(np.array(march.t_s), np.array(march.u), np.array(march.slope), chunk.t_s)
-    return _Piece(media, means(march.auc), tuple(graph.media), march.worst_defect, march.stats.steps)
+    return _Piece(march.at(chunk.t_s), means(march.auc), tuple(graph.media), march.worst_defect, march.stats.steps)

@@ -41,6 +41,7 @@ AnySolution = Solution | BlockSolution | NetworkSolution
 _TRACER_MOL_M3 = 1e-9
 _LONG_STEP_S = 1e7
 _MOST_LONG_STEPS = 1000
+_NEAR_PEAK = 257
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,7 @@ def _one(members: Sequence[Member], s: int, solution: AnySolution, physiology: P
     free_auc = float(source.fu[0, s]) * total_auc  # type: ignore[attr-defined]
     grid = _fine_grid(solution)
     plasma = np.array([source.free(t)[0, s] for t in grid])
-    states = np.array(march.u)
-    interstitium = solution.medium("interstitium", states)[:, 0, s]
-    in_neurons = solution.medium("neuron", states)[:, 0, s]
+    (cmax, tmax), (cmax_neuron, _) = (_peak(solution, medium, s) for medium in ("interstitium", "neuron"))
     auc = solution.auc
     brain = float(solution.amount(TISSUE, auc)[0, s] / solution.tissue_volume)
     isf, neuron = (float(solution.medium(m, auc)[0, s]) for m in ("interstitium", "neuron"))
@@ -196,14 +195,22 @@ def _one(members: Sequence[Member], s: int, solution: AnySolution, physiology: P
     return Metrics(
         label=member.compound.name, auc_plasma_total=total_auc, auc_plasma_free=free_auc, auc_interstitium=isf, auc_neuron=neuron,
         auc_brain_total=brain, cmax_plasma_free=float(plasma.max()), tmax_plasma_s=float(grid[plasma.argmax()]),
-        cmax_interstitium=float(interstitium.max()), tmax_interstitium_s=float(march.t_s[int(interstitium.argmax())]),
-        cmax_neuron=float(in_neurons.max()),
+        cmax_interstitium=cmax, tmax_interstitium_s=tmax, cmax_neuron=cmax_neuron,
         kp=_ratio(brain, total_auc), kp_uu=_ratio(isf, free_auc), kp_uu_steady=kp_uu, half_time_s=half,
         permeability_m_s=p, ps_over_flow=fu * ps / flow, regime=regime,
         extraction=_extraction(solution, s), extraction_crone_renkin=crone_renkin_extraction(ps, flow, fu),
         routes=_routes(solution, s), mass_defect_step=march.worst_defect, mass_defect_run=solution.mass_defect,
         most_negative=march.most_negative,
     )  # fmt: skip
+
+
+def _peak(solution: AnySolution, medium: str, s: int) -> tuple[float, float]:
+    """Return the highest mean concentration in a medium and its time; both lie between steps as a rule."""
+    t = solution.t_s
+    top = int(solution.medium(medium, np.array(solution.march.u))[:, 0, s].argmax())
+    near = np.linspace(t[max(top - 1, 0)], t[min(top + 1, t.size - 1)], _NEAR_PEAK)
+    curve = solution.medium(medium, solution.sample(near))[:, 0, s]
+    return float(curve.max()), float(near[curve.argmax()])
 
 
 def _fine_grid(solution: AnySolution) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from krogh.transport.solution import hermite
+from krogh.transport.march import hermite
 
 __all__ = ["Frames"]
 
@@ -34,6 +34,6 @@ class Frames:
                 pair = np.array([t0, t])
                 # states may live on another device: they are fetched where a frame needs them
                 ends, slopes = (np.stack([np.asarray(a), np.asarray(b)]) for a, b in ((u0, u), (slope0, slope)))
-                here = hermite(pair, ends, slopes, self.times_s[i : i + 1])[0]
+                here = hermite(pair, ends, slopes, slopes, self.times_s[i : i + 1])[0]
                 self._take(int(i), here)
         self._before = (t, u, slope)

@@ -222,7 +222,7 @@ class _Marcher:
         auc = np.zeros_like(u)
         start, fresh = self.system.start(u, self.blood.free(0.0)), True
         self.ahead = _area(self.blood, t_end)
-        self._record(t, u, start[0], ledger)
+        self._record(t, u, start[0], start[0], ledger)
         while index < len(events):
             stop = events[index]
             left = stop - t
@@ -243,12 +243,15 @@ class _Marcher:
             u, t = step.landed, (stop if hit else t + dt)
             self.scale = np.maximum(self.scale, np.maximum(np.abs(u).max(-1), np.abs(step.bloods[-1]))[..., None])
             start = step.start
+            before = start[0]
             if hit:
                 index += 1
                 if index < len(events):  # a dose: everything restarts from its right limit
+                    if self.observe is not None:
+                        self.observe(t, u, self._slope(before))
                     u = self.system.consistent(u, self.blood.free(t))
                     start, fresh = self.system.start(u, self.blood.free(t)), True
-            self._record(t, u, start[0], ledger)
+            self._record(t, u, start[0], before, ledger)
             if self.fixed is None:
                 longest = h if hit and stop not in doses else 0.0  # a stop cuts one step short, no more
                 h, previous = self._next(dt, error, previous, restart=stop in doses and hit)
@@ -300,11 +303,16 @@ class _Marcher:
         self.out.most_negative = min(self.out.most_negative, float((new.min(-1) / top).min()))
         self.out.stats.steps += 1
 
-    def _record(self, t: float, u: np.ndarray, f: np.ndarray, ledger: np.ndarray) -> None:
-        slope = np.divide(f, self.capacity, out=np.zeros_like(f), where=self.cells)
+    def _slope(self, f: np.ndarray) -> np.ndarray:
+        return np.divide(f, self.capacity, out=np.zeros_like(f), where=self.cells)
+
+    def _record(self, t: float, u: np.ndarray, f: np.ndarray, before: np.ndarray, ledger: np.ndarray) -> None:
+        """Keep a state, with F just after and just before it."""
+        slope = self._slope(f)
         self.out.t_s.append(t)
         self.out.u.append(self.reduce(u))
         self.out.slope.append(self.reduce(slope))
+        self.out.slope_before.append(self.out.slope[-1] if before is f else self.reduce(self._slope(before)))
         self.out.ledger.append(ledger.copy())
         if self.observe is not None:
             self.observe(t, u, slope)

@@ -16,10 +16,10 @@ from krogh.transport.march import BloodSource, March, check_blood
 from krogh.transport.mesh import Mesh, layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
-from krogh.transport.solution import LedgerSolution, hermite
+from krogh.transport.solution import LedgerSolution
 from krogh.transport.system import GraphSystem
 
-__all__ = ["Problem", "Solution", "hermite", "solve"]
+__all__ = ["Problem", "Solution", "solve"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from krogh.transport.march import March
 
-__all__ = ["LedgerSolution", "hermite"]
+__all__ = ["LedgerSolution"]
 
 
 class LedgerSolution(ABC):
@@ -65,8 +65,8 @@ class LedgerSolution(ABC):
         return np.array(self.march.t_s)
 
     def sample(self, t_s: np.ndarray) -> np.ndarray:
-        """Return the kept values at the times `t_s`, (time, B, S, K): cubic, or straight where a cubic would undershoot."""
-        return hermite(self.t_s, np.array(self.march.u), np.array(self.march.slope), np.asarray(t_s, dtype=float))
+        """Return the kept values at the times `t_s`, (time, B, S, K): cubic between the steps (``march.hermite``)."""
+        return self.march.at(t_s)
 
     def ledger(self, name: str) -> np.ndarray:
         """Return the cumulative amount of one ledger row at the steps, shape (step, B, S)."""
@@ -92,21 +92,3 @@ class LedgerSolution(ABC):
         stored = self.stored
         through = np.maximum((last * (signs > 0)).sum(-1), np.abs(stored)) + 1e-300
         return float((np.abs(stored - last @ signs) / through).max())
-
-
-def hermite(t: np.ndarray, u: np.ndarray, slope: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return `u` (step, ...) at the times `at`: cubic by the slopes, straight where a cubic would leave its ends."""
-    i = np.clip(np.searchsorted(t, at, side="right") - 1, 0, t.size - 2)
-    h = (t[i + 1] - t[i]).reshape(-1, *[1] * (u.ndim - 1))
-    x = ((at - t[i]).reshape(h.shape) / h).clip(0.0, 1.0)
-    a, b = u[i], u[i + 1]
-    cubic = (
-        a * (1 + 2 * x) * (1 - x) ** 2
-        + b * x**2 * (3 - 2 * x)
-        + h * (slope[i] * x * (1 - x) ** 2 - slope[i + 1] * x**2 * (1 - x))
-    )
-    straight = a + x * (b - a)
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    # a cubic far outside its ends belongs to a kink (a dose, a membrane face without a slope): take the line
-    good = (cubic >= np.minimum(low, 0.999 * low)) & (cubic <= high + 0.05 * (high - low) + 1e-3 * high) & (cubic >= 0)
-    return np.where(good, cubic, straight)

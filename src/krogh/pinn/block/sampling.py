@@ -60,7 +60,6 @@ def march_of(system: BlockBase, problem: BlockProblem, windows: Sequence[BlockWi
             march.u.append(u[at][-1])
             march.ledger.append(ledger.copy())
     march.auc, march.final = auc, march.u[-1]
-    march.slope = [empty] * len(march.t_s)
     march.most_negative = lowest / top
     march.worst_defect = _defect(system, march)
     march.stats.steps = len(windows)

@@ -177,7 +177,6 @@ def march_of(sampler: Sampler) -> tuple[March, np.ndarray]:
             march.ledger.append(ledger.copy())
             stored.append(amount[at][-1])
     march.auc, march.final = auc, march.u[-1]
-    march.slope = [np.zeros(operator.graph.shape)] * len(march.t_s)
     top = np.abs(np.array(march.u)).max((0, 1, 3)) + 1e-300
     march.most_negative = float(min((np.array(march.u) / top[None, None, :, None]).min(), 0.0))
     signs = np.array([x for _, x in operator.ledger_names], dtype=float)

@@ -24,7 +24,6 @@ from krogh.transport.integrate import integrate
 from krogh.transport.mesh import layered_mesh
 from krogh.transport.operator import Operator
 from krogh.transport.path import path_graph
-from krogh.transport.problem import hermite
 from krogh.transport.stack import stack_graphs
 
 __all__ = ["CURVES", "ROWS", "Base", "EnsembleChunk", "base_of", "curve_times", "ensemble_chunk", "output_names", "problem_of"]
@@ -157,7 +156,7 @@ def _solve(chunk: EnsembleChunk, some: Sequence[tuple[Graph, list[Terms]]]) -> l
     assert march.auc is not None
     times = curve_times(chunk.base.duration_s)
     fine = np.unique(np.concatenate([times, march.t_s]))
-    curves = hermite(np.array(march.t_s), np.array(march.u), np.array(march.slope), fine)
+    curves = march.at(fine)
     kept = np.searchsorted(fine, times)
     area, free_area = means(march.auc), blood.fu * blood.auc_total(chunk.base.duration_s)
     plasma = np.stack([blood.free(float(t)) for t in times]) if chunk.curves else None

@@ -45,6 +45,7 @@ class Records:
         out.t_s.append(t)
         out.u.append(kept)
         out.slope.append((self._reduce(new) - kept) / dt)
+        out.slope_before.append(out.slope[-1])
         out.ledger.append(ledger.copy())
         self._weigh(u, ledger)
         if self._observe is not None:
