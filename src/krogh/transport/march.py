@@ -83,8 +83,8 @@ class March:
 
     def at(self, t_s: np.ndarray) -> np.ndarray:
         """Return the kept values at the times `t_s`, (time, ...); see :func:`hermite`."""
-        kept = (np.array(x) for x in (self.t_s, self.u, self.slope, self.slope_before))
-        return hermite(*kept, np.asarray(t_s, dtype=float))
+        t, u, after, before = (np.array(x) for x in (self.t_s, self.u, self.slope, self.slope_before))
+        return hermite(t, u, after, before, np.asarray(t_s, dtype=float))
 
 
 def hermite(t: np.ndarray, u: np.ndarray, after: np.ndarray, before: np.ndarray, at: np.ndarray) -> np.ndarray:
