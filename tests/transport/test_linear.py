@@ -65,6 +65,35 @@ def test_solvers_agree_to_round_off():
     np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10 * np.abs(a).max())
 
 
+def test_the_compiled_step_of_a_chain_is_the_general_one():
+    operator = operator_of(saturable(batch=3), 20)
+    rng = np.random.default_rng(6)
+    capacity, gh = operator.graph.capacity, 0.7
+    u, known = rng.uniform(-0.1, 1, capacity.shape), rng.normal(size=capacity.shape)  # iterations may pass below zero
+    blood, floor = rng.uniform(0.1, 1, (3, 1)), np.full(3, 1e-9)
+    solver = ChainSolver(operator)
+    met = operator.meet(u, blood)
+    step = solver.step(capacity, gh, u, blood, capacity * u - gh * operator.rate(u, blood, met) - known, met=met)
+    flat = [np.array(x).reshape(3, -1) for x in (u, capacity, known)]
+    size = solver.advance(flat[1], gh, flat[0], blood.reshape(3), flat[2], floor, met)
+    got = flat[0].reshape(u.shape) - u
+    np.testing.assert_allclose(got, step, rtol=1e-9, atol=1e-12 * np.abs(step).max())
+    assert size == pytest.approx((np.abs(step).max(-1) / np.abs(u + step).max(-1)).max())
+
+
+def test_what_adds_to_the_rate_is_not_passed_over_by_the_compiled_step():
+    class Fed(Operator):
+        def rate(self, u, blood, met=None):
+            return super().rate(u, blood, met) + 1e-6
+
+    barrier = saturable()
+    graph = operator_of(barrier, 12).graph
+    start, blood = np.zeros(graph.shape), np.zeros((1, 1))
+    fed = solve_stage(Fed(graph), ChainSolver(Fed(graph)), 1.0, start, start, blood)
+    assert fed.converged
+    assert np.all(fed.u > 0)
+
+
 def test_a_part_that_nothing_reaches_stays_as_it_is():
     # a cell with closed membranes has no steady state of its own; sugar passes beside it
     layers = (Layer("cell", 0.3e-6, 1e-10), Layer("tissue", 1e-5, 1e-10, 0.2, 1e-3))

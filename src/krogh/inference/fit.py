@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from scipy.stats import chi2, norm, qmc
 
 from krogh.errors import ConvergenceError, InputError
 from krogh.inference.descend import Descent, descend
-from krogh.inference.target import Point, Target
+from krogh.inference.target import Target
 from krogh.inference.walkers import Walkers
 
-__all__ = ["Fit", "covariance", "fit", "wald"]
+__all__ = ["Fit", "covariance", "fit", "slope_error", "wald"]
 
 #: A direction in which the data allow more than this SD of the logarithm is taken as unknown [1].
 LARGEST_SD = 1e3
@@ -39,8 +40,6 @@ class Fit:
         Prediction of each value, and (value - prediction)/SD (NaN below the limit).
     slopes : array (N, P)
         Sensitivity of the predictions.
-    slope_error : float
-        Largest distance of a slope from one by differences of twice the step, over the largest slope of that parameter.
     chi2, dof, p_value : float, int, float
         Sum of squared residuals, degrees of freedom, and how often chance alone would exceed it.
     at_bound : bool array (P,)
@@ -53,7 +52,6 @@ class Fit:
     predicted: np.ndarray
     residual: np.ndarray
     slopes: np.ndarray
-    slope_error: float
     chi2: float
     dof: int
     p_value: float
@@ -100,21 +98,30 @@ def fit(target: Target, start: np.ndarray, *, scan: int = 32, seed: int = 0) -> 
         If no start converges.
     """
     starts = np.clip(np.asarray(start, dtype=float), target.low, target.high)[None]
-    box = qmc.Sobol(target.size, seed=seed).random(scan) - 0.5 if scan else np.zeros((0, target.size))
-    cloud = np.clip(starts + 2 * _SCAN_DECADES * np.log(10) * box, target.low, target.high)
-    height = target.value(np.concatenate([starts, cloud]))
-    if not np.isfinite(height[0]):
-        raise InputError("model", got="no finite prediction at the start", hint="check the data and the starting values")
-    height = np.where(np.isfinite(height), height, np.inf)[1:]
-    starts = np.concatenate([starts, cloud[np.argsort(height)[:3]]])
-    if len(starts) > 1:  # roughly from all, then from the lowest to the end
-        starts = _lowest(target, starts)
+    if scan:  # roughly from the best of many, then from the lowest to the end
+        starts = _lowest(target, np.concatenate([starts, _best(target, starts, scan, seed)]))
     found = descend(target, starts, tol=_FINE)
+    if not np.isfinite(found.at.value[0]):
+        _no_prediction()
     if not found.converged[0]:
         raise ConvergenceError(
             "fit", got=f"no minimum after {int(found.iterations[0])} evaluations", hint="narrow --bounds, or give a --prior"
         )
     return describe(target, found, 0)
+
+
+def _no_prediction() -> NoReturn:
+    raise InputError("model", got="no finite prediction at the start", hint="check the data and the starting values")
+
+
+def _best(target: Target, start: np.ndarray, scan: int, seed: int) -> np.ndarray:
+    """Return the three lowest of many points around `start` (1, P)."""
+    box = qmc.Sobol(target.size, seed=seed).random(scan) - 0.5
+    cloud = np.clip(start + 2 * _SCAN_DECADES * np.log(10) * box, target.low, target.high)
+    height = target.value(np.concatenate([start, cloud]))
+    if not np.isfinite(height[0]):
+        _no_prediction()
+    return cloud[np.argsort(np.where(np.isfinite(height), height, np.inf)[1:])[:3]]
 
 
 def _lowest(target: Target, starts: np.ndarray) -> np.ndarray:
@@ -141,14 +148,13 @@ def describe(target: Target, found: Descent, index: int) -> Fit:
     edge = 1e-6 * (target.high - target.low)
     return Fit(
         x=x, covariance=covariance(at.information[index]), value=float(at.value[index]), predicted=m, residual=residual,
-        slopes=at.slopes[index], slope_error=_slope_error(target, at, index), chi2=squares, dof=dof,
+        slopes=at.slopes[index], chi2=squares, dof=dof,
         p_value=float(chi2.sf(squares, dof)) if dof > 0 else float("nan"),
         at_bound=(x <= target.low + edge) | (x >= target.high - edge), iterations=int(found.iterations[index]),
     )  # fmt: skip
 
 
-def _slope_error(target: Target, at: Point, index: int) -> float:
+def slope_error(target: Target, found: Fit) -> float:
     """Return how far the slopes are from differences of twice the step, relative to the largest of each parameter."""
-    other = target.differences(np.exp(at.x[index : index + 1]), 2 * target.step)[1][0]
-    slopes = at.slopes[index]
-    return float((np.abs(other - slopes).max(0) / np.maximum(np.abs(slopes).max(0), 1e-300)).max())
+    other = target.differences(np.exp(found.x[None]), 2 * target.step)[1][0]
+    return float((np.abs(other - found.slopes).max(0) / np.maximum(np.abs(found.slopes).max(0), 1e-300)).max())

@@ -182,7 +182,7 @@ def infer(
     bands = tuple(draw_bands(experiments, parameters, data, found.x, draws))
     further = tuple(next_times(experiments, parameters, target, found))
     tell(1.0)
-    notes = (*said, *([reason] if reason else []), *notes_of(found, s.judged, parameters, experiments, data))
+    notes = (*said, *([reason] if reason else []), *notes_of(s.target, found, s.judged, parameters, experiments, data))
     name = next(iter(experiments.values())).subject.compound.name
     return Inference(
         name,

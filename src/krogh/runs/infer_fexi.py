@@ -165,7 +165,7 @@ def infer_fexi(
     samples, reason, draws = draw(s, posterior=posterior, seed=seed)
     curves = tuple(draw_curves(scan, s.parameters, data, s.fit.x, draws) for scan in scans.values())
     further = tuple(next_series(scans, s.parameters, data, s.fit))
-    said = [*notes, *s.said, *([reason] if reason else []), *notes_of_fit(s.fit, s.judged, s.parameters)]
+    said = [*notes, *s.said, *([reason] if reason else []), *notes_of_fit(s.target, s.fit, s.judged, s.parameters)]
     said += _notes(scans, data, s.fit.predicted)
     return FexiInference(
         first.model.name, s.parameters, data, s.target, s.fit, s.profiles, s.judged, samples, draws, level, tuple(said),

@@ -8,11 +8,12 @@ import numpy as np
 
 from krogh.inference.compartments import Chain
 from krogh.inference.experiment import Experiment
-from krogh.inference.fit import Fit
+from krogh.inference.fit import Fit, slope_error
 from krogh.inference.identify import Identifiability
 from krogh.inference.observations import Observations
 from krogh.inference.parameters import Parameter
 from krogh.inference.predictors import predictor
+from krogh.inference.target import Target
 
 __all__ = ["notes_of", "notes_of_fit"]
 
@@ -21,6 +22,7 @@ _BENT, _TOO_BENT = 0.01, 0.1
 
 
 def notes_of(
+    target: Target,
     found: Fit,
     judged: Identifiability,
     parameters: Sequence[Parameter],
@@ -28,7 +30,7 @@ def notes_of(
     data: Observations,
 ) -> list[str]:
     """Return what a reader of the result should know before using it."""
-    notes = [*_of_compartments(found, parameters, experiments, data), *notes_of_fit(found, judged, parameters)]
+    notes = [*_of_compartments(found, parameters, experiments, data), *notes_of_fit(target, found, judged, parameters)]
     method = next(iter(experiments.values())).subject.compound
     if any(t.status == "A" or (t.km_mol_m3 and t.km_mol_m3.status == "A") for t in method.transporters) and any(
         p.name.endswith("Vmax") for p in parameters
@@ -37,7 +39,7 @@ def notes_of(
     return notes
 
 
-def notes_of_fit(found: Fit, judged: Identifiability, parameters: Sequence[Parameter]) -> list[str]:
+def notes_of_fit(target: Target, found: Fit, judged: Identifiability, parameters: Sequence[Parameter]) -> list[str]:
     """Return what fit and correlations say by themselves, whatever predicts."""
     notes = []
     if found.p_value < 0.01:
@@ -47,8 +49,8 @@ def notes_of_fit(found: Fit, judged: Identifiability, parameters: Sequence[Param
         )
     if found.p_value > 0.999:
         notes.append(f"the data scatter less than their errors say (chi2 {found.chi2:.2g} for {found.dof}): errors too large")
-    if found.slope_error > 1e-2:
-        notes.append(f"sensitivities are known to {100 * found.slope_error:.0f} % only: raise --cells or lower rtol")
+    if (off := slope_error(target, found)) > 1e-2:
+        notes.append(f"sensitivities are known to {100 * off:.0f} % only: raise --cells or lower rtol")
     pairs = [(i, j) for i in range(len(parameters)) for j in range(i)]
     for i, j in pairs:
         r = judged.correlation[i, j]

@@ -55,18 +55,25 @@ def solve_stage(
         Largest relative error of the state; by default that which leaves only round-off in the mass balance.
     """
     c = operator.graph.capacity if capacity is None else capacity
-    u = guess.copy()
+    u = np.array(guess, order="C")
     previous = np.inf
     rows, n = u.shape[0] * u.shape[1], u.shape[2]
     floor = 1e-300 + np.abs(blood).reshape(rows) * 1e-6
-    residual = np.empty_like(u)
-    flat = [np.ascontiguousarray(x).reshape(rows, n) for x in (c, r)]
-    for iteration in range(1, _MAX_ITERATIONS + 1):
+    flat = [np.ascontiguousarray(x).reshape(rows, n) for x in (c, r, u)]
+    residual, met_blood = np.empty_like(u), np.ascontiguousarray(blood).reshape(rows)
+
+    def advance() -> float:
+        """Improve `u` by one step; return its size."""
         met = operator.meet(u, blood)
+        if solver.advance is not None:
+            return solver.advance(flat[0], gh, flat[2], met_blood, flat[1], floor, met)
         rate = operator.rate(u, blood, met)
-        stage_residual(flat[0], u.reshape(rows, n), gh, rate.reshape(rows, n), flat[1], residual.reshape(rows, n))
+        stage_residual(flat[0], flat[2], gh, rate.reshape(rows, n), flat[1], residual.reshape(rows, n))
         step = solver.step(c, gh, u, blood, residual, met=met)
-        size = float(move(u.reshape(rows, n), step.reshape(rows, n), floor))
+        return float(move(flat[2], step.reshape(rows, n), floor))
+
+    for iteration in range(1, _MAX_ITERATIONS + 1):
+        size = advance()
         if not np.isfinite(size):
             return StageResult(u, converged=False, iterations=iteration)
         if accept is not None and operator.linear and size * solver.accuracy <= accept:

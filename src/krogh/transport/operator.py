@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from krogh.transport.crossing import Met, crossings
+from krogh.transport.crossing import Met, crossings, span
+from krogh.transport.flat import FlatParts, joined
 from krogh.transport.flows import add_flows, add_reaction, add_reaction_slope, linear_rate
 from krogh.transport.graph import Graph, Reaction
 
@@ -164,9 +165,12 @@ class Operator:
         tail, head, node = self._work_tail, self._work_head, self._work_node
         np.copyto(node, self._straight_node)
         for crossing, fluxes in zip(self._curved, met, strict=True):  # elsewhere the flows are linear
-            edges, area = crossing.edges, crossing.area
-            tail[..., edges] = self._straight_tail[..., edges] + area * sum(f.d_blood for f in fluxes)
-            head[..., edges] = self._straight_head[..., edges] - area * sum(f.d_brain for f in fluxes)
+            edges, area = crossing.span, crossing.area
+            for straight, slopes, sign, which in ((self._straight_tail, tail, area, 2), (self._straight_head, head, -area, 3)):
+                total = fluxes[0][which]
+                for flux in fluxes[1:]:
+                    total = total + flux[which]
+                slopes[..., edges] = straight[..., edges] + sign * total
         self._add_slopes(node, u, saturable=True)
         return Slopes(tail, head, node, coupled=False)
 
@@ -208,6 +212,23 @@ class Operator:
         if derivative.ndim == 4:
             return np.moveaxis(derivative, 3, 1)
         return np.ascontiguousarray(np.moveaxis(derivative, 1, 2)[..., None] * eye)
+
+    @cached_property
+    def compiled(self) -> bool:
+        """Return whether `flat` holds all of F: no species acts on another, and nobody adds to `rate`."""
+        return not self.coupled and type(self).rate is Operator.rate
+
+    @cached_property
+    def flat(self) -> FlatParts:
+        """Return the parts of F for one species, rows by edges or nodes, as compiled loops take them."""
+        rows = self._rows
+        every = range(len(self._kinetics))
+        reactions = [joined([self._kinetics[k] for k in some], rows) for some in (every, self._saturable)]
+        flows = (
+            self._straight_tail.reshape(rows, -1), self._straight_head.reshape(rows, -1), self._upstream, self._blend,
+            self._sink.reshape(rows, -1), self._straight_node.reshape(rows, -1),
+        )  # fmt: skip
+        return FlatParts(flows, (*reactions[0], *reactions[1]), self._curved, rows)
 
     # -- ledger ----------------------------------------------------------------------------------------------------------------
 
@@ -275,12 +296,6 @@ class Operator:
         nodes = np.flatnonzero(np.any(away != 0, axis=(0, 1)))
         given = self._g_tail[..., edges].sum(-1)
         return given if np.any(given) else None, (nodes, away[..., nodes]) if nodes.size else None
-
-
-def span(nodes: np.ndarray) -> np.ndarray | slice:
-    """Return the slice that reads the same nodes, which costs no copy; the nodes themselves where they are not in line."""
-    first = int(nodes[0]) if nodes.size else 0
-    return slice(first, first + nodes.size) if np.array_equal(nodes, np.arange(first, first + nodes.size)) else nodes
 
 
 def _owners(graph: Graph) -> tuple[np.ndarray, np.ndarray]:

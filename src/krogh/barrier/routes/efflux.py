@@ -37,4 +37,5 @@ class Efflux:
         crowd = self.km_mol_m3 + positive_part(u_brain)
         outward = capacity * u_brain / crowd
         d_brain = -capacity * self.km_mol_m3 / crowd**2
-        return Flux(0.0 * u_blood, outward, 0.0 * u_blood, d_brain)
+        nothing = 0.0 * u_blood
+        return Flux(nothing, outward, nothing, d_brain)

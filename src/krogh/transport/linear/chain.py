@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["chain_newton_step", "coupled_chain_newton_step"]
+from krogh.transport.flows import add_flows, add_reaction, add_reaction_slope, linear_rate, move, stage_residual
+
+__all__ = ["chain_newton_pass", "chain_newton_step", "coupled_chain_newton_step"]
 
 
 @njit(cache=True, nogil=True)
@@ -53,6 +55,36 @@ def chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain,
             e = n_chain - 1 + j
             leaf, parent = n_chain + j, tail[e]
             step[r, leaf] = (step[r, leaf] + gh * slope_tail[r, e] * step[r, parent]) * diagonal[leaf]
+
+
+@njit(cache=True, nogil=True)
+def chain_newton_pass(  # type: ignore[no-untyped-def]
+    u, blood, capacity, gh, known, tail, head, g_tail, g_head, upstream, blend, sink, node_slope, curved, net, d_tail, d_head,
+    reacting, first_order, inverse, bending, bent_order, bent_inverse, n_chain, floor,
+) -> float:  # fmt: skip
+    """Take one Newton step of C u - gh F(u) = known in place; return its size as ``move`` does.
+
+    The parts are those of ``Operator.rate`` and ``Operator.slopes`` for one species: ``curved`` edges carry ``net`` beside the
+    linear flows, with derivatives ``d_tail`` and minus ``d_head`` (row, curved edge); of the reactions, those that saturate are
+    named again after all.
+    """
+    rate, residual, step = np.empty_like(u), np.empty_like(u), np.empty_like(u)
+    linear_rate(u, blood, tail, head, g_tail, g_head, upstream, blend, sink, rate)
+    add_flows(net, curved, tail, head, rate)
+    add_reaction(u, reacting, first_order, inverse, -1.0, rate)
+    stage_residual(capacity, u, gh, rate, known, residual)
+    slope_tail, slope_head, slope_node = g_tail, g_head, node_slope
+    if curved.size > 0:
+        slope_tail, slope_head = g_tail.copy(), g_head.copy()
+        for r in range(u.shape[0]):
+            for k in range(curved.size):
+                slope_tail[r, curved[k]] += d_tail[r, k]
+                slope_head[r, curved[k]] += d_head[r, k]
+    if bending.size > 0:
+        slope_node = node_slope.copy()
+        add_reaction_slope(u, bending, bent_order, bent_inverse, slope_node)
+    chain_newton_step(capacity, gh, slope_tail, slope_head, tail, head, n_chain, slope_node, residual, step)
+    return move(u, step, floor)
 
 
 @njit(cache=True, nogil=True)

@@ -41,6 +41,7 @@ class EmbeddedSolver:
     """
 
     accept = 1e-12
+    advance = None
     _kept = 6
 
     def __init__(self, operator: Operator) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from krogh.transport.crossing import Met
-from krogh.transport.linear.chain import chain_newton_step, coupled_chain_newton_step
+from krogh.transport.linear.chain import chain_newton_pass, chain_newton_step, coupled_chain_newton_step
 from krogh.transport.linear.embedded import EmbeddedSolver
 from krogh.transport.linear.modal import ModalSolver
 from krogh.transport.linear.sparse import SparseSolver
@@ -38,6 +38,11 @@ class LinearSolver(Protocol):
         """
         ...
 
+    @property
+    def advance(self) -> Callable[..., float] | None:
+        """Return what takes a whole step in place, by flat (capacity, gh, u, blood, known, floor, met), and returns its size."""
+        ...
+
     def refresh(self) -> bool:
         """Forget kept factors; return whether that can help."""
         ...
@@ -59,6 +64,15 @@ class ChainSolver:
         self._n_chain = int(graph.layout["n_chain"])
         self._tail = np.ascontiguousarray(graph.tail, dtype=np.int64)
         self._head = np.ascontiguousarray(graph.head, dtype=np.int64)
+        self.advance = self._advance if operator.compiled else None
+
+    def _advance(
+        self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, known: np.ndarray, floor: np.ndarray, met: Met
+    ) -> float:
+        """Improve `u`, shape (rows, N) as `capacity` and `known`; return the relative size of the step."""
+        flat = self._operator.flat
+        parts: tuple[Any, ...] = (*flat.flows, *flat.bend(met), *flat.reactions, self._n_chain, floor)
+        return float(chain_newton_pass(u, blood, capacity, gh, known, self._tail, self._head, *parts))
 
     def step(
         self, capacity: np.ndarray, gh: float, u: np.ndarray, blood: np.ndarray, residual: np.ndarray, *, met: Met | None = None,

@@ -38,6 +38,7 @@ class SparseSolver:
     """
 
     accept = 1e-11
+    advance = None
     accuracy = 1e-9
     _kept = 12
 
