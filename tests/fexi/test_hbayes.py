@@ -9,7 +9,7 @@ from krogh.errors import UsageError
 from krogh.fexi import get_estimator, preset
 from krogh.fexi.benchmark_tissues import draw_two_tissues
 from krogh.fexi.learned import _importance, _proposal
-from krogh.fexi.learned._fast import fast_exp
+from krogh.fexi.learned._fast import fast_exp, short_exp
 from krogh.fexi.learned.prior import MixturePrior, to_u
 from krogh.fexi.learned.sampling import SHARE, prior_parts, sobol_points
 from krogh.fexi.models.axr import AxrModel
@@ -96,3 +96,6 @@ def test_fast_exponential():
     x = np.linspace(-690, 690, 20_011)
     np.testing.assert_allclose([fast_exp(v) for v in x], np.exp(x), rtol=4e-16)
     assert fast_exp(-np.inf) < 1e-300
+    short = np.linspace(-86, 86, 20_011, dtype=np.float32)
+    np.testing.assert_allclose([short_exp(v) for v in short], np.exp(short.astype(float)), rtol=2.5e-7)
+    assert short_exp(np.float32(-np.inf)) < 1e-37

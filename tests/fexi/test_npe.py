@@ -11,6 +11,7 @@ from krogh.errors import ConvergenceError, InputError, UsageError
 from krogh.fexi import get_estimator, preset
 from krogh.fexi.benchmark import draw_test_set
 from krogh.fexi.interface import Flag
+from krogh.fexi.learned import _proposal
 from krogh.fexi.learned.checkpoint import protocol_key
 from krogh.fexi.learned.conditions import Conditions
 from krogh.fexi.learned.flow import NpeSettings, PosteriorNetwork
@@ -75,14 +76,23 @@ def test_unrolled_flow_is_the_flow(n_par, depth):
         network.centre.add_(0.3)
         x = rng.standard_normal((n, 9))
         base, own = 2 * rng.standard_normal((n, n_par, 20)), 4 * rng.standard_normal((n, n_par, 4))
-        u, log_q = UnrolledFlow(network).draw(x, base, own)
-        flow = network.flow(torch.as_tensor(x, dtype=torch.float32).repeat_interleave(24, dim=0))
-        relative = torch.as_tensor((u - 0.3) / 1.7, dtype=torch.float32).transpose(1, 2).reshape(-1, n_par)
+        u, log_q = np.concatenate([base, own], axis=2), np.empty((n, 24))
+        UnrolledFlow(network).draw(x, u, 20, log_q)
+        flow = network.double().flow(torch.as_tensor(x).repeat_interleave(24, dim=0))  # the reference in 64 bits
+        centre, spread = float(network.centre[0]), float(network.spread[0])
+        relative = torch.as_tensor((u - centre) / spread).transpose(1, 2).reshape(-1, n_par)
         z = flow.transform(relative).reshape(n, 24, n_par).transpose(1, 2).numpy()
-        expected = flow.log_prob(relative).reshape(n, 24).numpy() - n_par * np.log(1.7)
-    np.testing.assert_allclose(u[:, :, 20:], own, rtol=1e-6)
-    np.testing.assert_allclose(z[:, :, :20], base, atol=2e-3)
-    np.testing.assert_allclose(log_q, expected, atol=2e-3)
+        expected = flow.log_prob(relative).reshape(n, 24).numpy() - n_par * np.log(spread)
+    np.testing.assert_allclose(u[:, :, 20:], own, rtol=1e-12)
+    np.testing.assert_allclose(z[:, :, :20], base, atol=5e-4)
+    np.testing.assert_allclose(log_q, expected, atol=5e-4)
+
+
+def test_given_samples_are_moved_points_and_a_stretch_of_the_pool():
+    points, shift, out = np.array([[0.1, 0.7], [0.2, 0.5]]), np.array([[0.25, 0.6, 0.9]]), np.empty((1, 2, 4))
+    _proposal.give(points, shift, np.arange(6.0).reshape(2, 3), out)
+    expected = [[*stats.norm.ppf([0.35, 0.95]), 2, 0], [*stats.norm.ppf([0.8, 0.1]), 5, 3]]
+    np.testing.assert_allclose(out[0], expected, rtol=1e-8)
 
 
 def test_summary_is_near_and_its_intervals_cover(network):

@@ -14,7 +14,7 @@ from numba import njit
 from krogh.fexi.estimators._series import JIT
 from krogh.fexi.learned._fast import FAST, fast_exp
 
-__all__ = ["compare", "propose"]
+__all__ = ["compare", "give", "propose"]
 
 
 @njit(**FAST)
@@ -161,3 +161,20 @@ def compare(u, log_q, g_weight, g_mean, g_root, share, fraction, ratio):  # type
         _prior(u[v], g_weight, g_mean, g_inverse, g_factor, fraction[v], line, square, g)
         for m in range(n_m):
             ratio[v, m] = g[m] / ((1.0 - share) * fast_exp(log_q[v, m]) + share * g[m] + 1e-300)
+
+
+@njit(**FAST)
+def give(points, shift, pool, out):  # type: ignore[no-untyped-def]
+    """Fill `out` [voxel, param, sample] with normal quantiles of `points` [param, drawn] moved by `shift`, then from `pool`.
+
+    The last number of `shift` [voxel, param + 1] says where in `pool` [param, entry] the samples that follow begin.
+    """
+    n_p, n_drawn = points.shape
+    for v in range(out.shape[0]):
+        begin = int(shift[v, n_p] * pool.shape[1])
+        for p in range(n_p):
+            for m in range(n_drawn):
+                x = points[p, m] + shift[v, p]
+                out[v, p, m] = _normal(min(max(x - math.floor(x), 1e-7), 1.0 - 1e-7))
+            for m in range(n_drawn, out.shape[2]):
+                out[v, p, m] = pool[p, (begin + m - n_drawn) % pool.shape[1]]

@@ -12,10 +12,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from krogh.fexi.learned import _spline
+from krogh.fexi.learned import _flow
 
 if TYPE_CHECKING:
     from krogh.fexi.learned.flow import PosteriorNetwork
@@ -26,66 +26,56 @@ FloatArray = NDArray[np.float64]
 
 
 class UnrolledFlow:
-    """Hold the weights of a flow by the parameters that its units see."""
+    """Hold the weights of a flow, its units sorted by the parameters that they see (their level).
+
+    ``start[i, c]`` is where units of level c begin among those that go into layer i; ``signals`` are the layers [input, unit] and
+    biases of the units of level 0, ``weight`` those of the others, by parameter and layer.
+    """
 
     def __init__(self, network: PosteriorNetwork) -> None:
         linear = list(network.flow.transform.transforms[0].hyper)[::2]
-        n_par = network.n_par
-        self.network, self.n_par = network, n_par
-        masks = [getattr(m, "mask", torch.ones_like(m.weight)).float() for m in linear]  # a flow of one parameter has none
-        first = linear[0].in_features - network.shift.shape[0]
-        seen, self.layers = masks[0][:, :first], []
-        before: list[torch.Tensor] = []
-        for i, (module, mask) in enumerate(zip(linear, masks, strict=True)):
-            weight = (module.weight * mask).detach()
-            seen = (mask @ seen > 0).float() if i > 0 else seen
-            last = i == len(linear) - 1
-            level = seen.sum(dim=1) if not last else torch.arange(weight.shape[0]) // (weight.shape[0] // n_par)
-            units = [torch.nonzero(level == c)[:, 0] for c in range(n_par)]
-            columns = before or [torch.arange(first, weight.shape[1]), *(torch.tensor([p]) for p in range(n_par - 1))]
-            self.layers.append([
-                (module.bias.detach()[rows], [weight[rows][:, cols].T.contiguous() for cols in columns[: c + 1]])
-                for c, rows in enumerate(units)
-            ])  # fmt: skip
-            before = units
+        n_par, n_signals = network.n_par, network.shift.shape[0]
+        full = [module.weight.detach().numpy() for module in linear]
+        masks = [np.asarray(getattr(m, "mask", np.ones(w.shape)), bool) for m, w in zip(linear, full, strict=True)]
+        level = np.concatenate([np.arange(1, full[0].shape[1] - n_signals + 1), np.zeros(n_signals, int)])
+        order = np.argsort(level, kind="stable")
+        self.start = np.zeros((len(linear) + 1, n_par + 1), np.int64)
+        self.start[0] = np.searchsorted(level[order], np.arange(n_par + 1))
+        self.signals, layers = [], []
+        for i, (module, weight, mask) in enumerate(zip(linear, full, masks, strict=True)):
+            level = np.array([level[row].max(initial=0) for row in mask])
+            if i == len(linear) - 1:
+                level = np.arange(level.size) // (level.size // n_par)
+            rows = np.argsort(level, kind="stable")
+            self.start[i + 1] = np.searchsorted(level[rows], np.arange(n_par + 1))
+            ordered = (weight * mask)[rows][:, order]
+            layers.append(ordered)
+            self.signals.append((ordered[:, : self.start[i, 1]].T.copy(), module.bias.detach().numpy()[rows]))
+            order = rows
+        blocks = [
+            layer[self.start[i + 1, p] : self.start[i + 1, p + 1], self.start[i, 1] : self.start[i, p + 1]].ravel()
+            for p in range(1, n_par)
+            for i, layer in enumerate(layers)
+        ]
+        self.weight = np.concatenate([np.empty(0, np.float32), *blocks])
+        self.shift, self.scale = network.shift.numpy(), network.scale.numpy()
+        self.centre, self.spread = network.centre.numpy().astype(float), network.spread.numpy().astype(float)
 
-    def _raw(self, c: int, inputs: list[list[torch.Tensor]], n_samples: int) -> torch.Tensor:
-        """Return the spline of parameter `c` [voxel, sample or 1, output]; `inputs` grows by the units that see parameter c - 1.
+    def _constants(self, x: FloatArray) -> NDArray[np.float32]:
+        """Return what bias and signals x [voxel, input] give to all units [layer, voxel, unit]."""
+        inputs = (x.astype(np.float32) - self.shift) / self.scale
+        out = np.zeros((len(self.signals), x.shape[0], self.start[:, -1].max()), np.float32)
+        for i, (weight, bias) in enumerate(self.signals):
+            out[i, :, : bias.size] = inputs @ weight + bias
+            inputs = out[i, :, : self.start[i + 1, 1]]
+            inputs = inputs * expit(inputs)
+        return out
 
-        ``inputs[layer][k]`` [voxel x sample or voxel, unit] are the units that see k parameters.
+    def draw(self, x: FloatArray, u: FloatArray, n_drawn: int, log_q: FloatArray) -> None:
+        """Replace the first `n_drawn` of u [voxel, param, sample], standard normal, by samples; fill ln q(u | x) [voxel, sample].
+
+        The other u are as given, `x` [voxel, input] what the network sees.
         """
-        for i, layer in enumerate(self.layers):
-            bias, parts = layer[c]
-            out = torch.addmm(bias, inputs[i][0], parts[0])
-            if c > 0:
-                each = inputs[i][1] @ parts[1]
-                for k in range(2, c + 1):
-                    each.addmm_(inputs[i][k], parts[k])
-                each = each.view(out.shape[0], n_samples, -1).add_(out[:, None])
-                out = each.view(-1, each.shape[2])
-            if i < len(self.layers) - 1:
-                inputs[i + 1].append(torch.nn.functional.silu(out, inplace=True))
-        return out.view(inputs[0][0].shape[0], -1, out.shape[1])
-
-    @torch.inference_mode()
-    def draw(self, x: FloatArray, base: FloatArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return u [voxel, param, sample] and ln q(u | x) [voxel, sample].
-
-        Samples at standard normal `base` [voxel, param, drawn] come first; the given `own` [voxel, param, further] follow, with
-        their density only.
-        """
-        network, (n, n_par, n_drawn) = self.network, base.shape
-        centre, spread = (t.numpy().astype(float) for t in (network.centre, network.spread))
-        n_samples = n_drawn + own.shape[2]
-        u, z, log_q = np.empty((n, n_par, n_samples)), np.empty((n, n_samples)), np.zeros((n, n_samples))
-        u[:, :, n_drawn:] = (own - centre[:, None]) / spread[:, None]
-        squares = np.zeros((n, n_samples))
-        context = (torch.as_tensor(x, dtype=torch.float32) - network.shift) / network.scale
-        inputs: list[list[torch.Tensor]] = [[context], *([] for _ in self.layers[1:])]
-        for p in range(n_par):
-            z[:, :n_drawn] = base[:, p]
-            _spline.spline(self._raw(p, inputs, n_samples).numpy(), n_drawn, z, u[:, p], log_q)
-            squares += z * z
-            inputs[0].append(torch.as_tensor(u[:, p].reshape(-1, 1), dtype=torch.float32))
-        log_q -= 0.5 * squares + 0.5 * n_par * math.log(2 * math.pi) + np.log(spread).sum()
-        return centre[:, None] + spread[:, None] * u, log_q
+        scratch = _flow.make_scratch(self.start)
+        _flow.draw(self.weight, self.start, self._constants(x), self.centre, self.spread, n_drawn, scratch, u, log_q)
+        log_q -= np.log(self.spread).sum() + 0.5 * self.spread.size * math.log(2 * math.pi)

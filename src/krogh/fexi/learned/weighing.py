@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import Progress
@@ -46,15 +45,15 @@ def posterior_by_flow(
     """Return the posterior of every voxel and the effective number of its samples; `at` as in ``posterior_by_sampling``."""
     n_par = prior.bounds.shape[0]
     found, flow, parts = Collected(signals, prior.bounds, at), UnrolledFlow(network), prior_parts(prior)
-    pool = to_u(prior.draw(_POOL, np.random.default_rng([seed, 78])), prior.bounds)
+    pool = np.ascontiguousarray(to_u(prior.draw(_POOL, np.random.default_rng([seed, 78])), prior.bounds).T)
     few = {m: max(1, round(SHARE * m)) for m in (n_samples, _MORE * n_samples)}
-    points = {m: sobol_points(m - few[m], n_par).T for m in few}
+    points = {m: np.ascontiguousarray(sobol_points(m - few[m], n_par).T) for m in few}
+    shift = voxel_shift(signals.z, n_par + 1, seed)
 
     def fill(rows: NDArray[np.intp], samples: int) -> None:
-        shift = voxel_shift(signals.z[rows], n_par + 1, seed)
-        place = np.mod(points[samples] + shift[:, :n_par, None], 1.0)
-        picks = ((shift[:, n_par] * _POOL).astype(np.int64)[:, None] + np.arange(few[samples])) % _POOL
-        u, log_q = flow.draw(x[rows], ndtri(np.clip(place, 1e-7, 1 - 1e-7)), pool[picks].transpose(0, 2, 1))
+        u, log_q = np.empty((rows.size, n_par, samples)), np.empty((rows.size, samples))
+        _proposal.give(points[samples], shift[rows], pool, u)
+        flow.draw(x[rows], u, samples - few[samples], log_q)
         fraction, ratio = np.empty((rows.size, samples, n_par)), np.empty((rows.size, samples))
         _proposal.compare(u, log_q, *parts, few[samples] / samples, fraction, ratio)
         found.add(rows, fraction, ratio)
