@@ -5,6 +5,7 @@ import pytest
 from tests.inference._cases import observations
 
 from krogh.errors import InputError
+from krogh.inference.networks import networks_of
 from krogh.inference.parameters import NAMES, find_parameter
 from krogh.inference.predictors import predictor
 from krogh.runs.config import build_config
@@ -63,6 +64,14 @@ def test_the_area_is_that_of_the_stepper():
     found = predictor({"study": e}, [find_parameter("leak", e.subject)], data)(np.array([[1.0]]))[0, 0]
     run = run_one("morphine", species="rat", dose="4 mg/kg iv", duration="1 h", cells=24)
     assert found == pytest.approx(run.metrics[0].auc_interstitium, rel=1e-3)
+
+
+def test_the_area_by_networks_is_that_by_volumes():
+    data = observations(T, [1.0, 1.0, 1.0], cv=0.1, matrix="interstitium auc")
+    p = find_parameter("P", experiment().subject)
+    at = np.array([[p.nominal]])
+    volumes = predictor({"study": experiment()}, [p], data)(at)
+    np.testing.assert_allclose(networks_of({"study": experiment(solver="pinn")}, [p], data).predict(at), volumes, rtol=1e-4)
 
 
 def test_data_sets_have_their_own_state_and_share_the_parameters():
