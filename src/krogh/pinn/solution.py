@@ -37,6 +37,11 @@ class ByWindows:
         return max(w.certificate for w in self.windows)
 
     @property
+    def solver(self) -> str:
+        """Return in words what solved the problem."""
+        return f"networks, certificate {self.certificate:.0e}"
+
+    @property
     def converged(self) -> bool:
         """Tell whether the certificate is within the tolerance."""
         return self.certificate <= self.tol

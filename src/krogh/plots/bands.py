@@ -117,10 +117,12 @@ def snapshots(one: xr.Dataset, count: int, low: float) -> list[int]:
 
 
 def heading(one: xr.Dataset) -> str:
-    """Return name and dose of one compound as a title; the name alone if it was formed inside."""
+    """Return name and dose of one compound as a title, and its solver if that is not finite volumes."""
     name, dose = str(one.compound.item()), str(one["dose"].item())
     dose = re.sub(r"\bu(?=[gMLm])", "µ", dose).replace(" x ", " × ")
-    return name if dose == "formed inside" else f"{name}, {dose}"
+    solver = str(one["solver"].item()) if "solver" in one else "finite volumes"
+    by = "" if solver == "finite volumes" else f" (by {solver})"
+    return (name if dose == "formed inside" else f"{name}, {dose}") + by
 
 
 def colour_range(one: xr.Dataset) -> tuple[float, float]:

@@ -126,6 +126,7 @@ def _one(result: GroupResult, times: np.ndarray, s: int) -> xr.Dataset:
     texts = {
         "dose": dose.describe() if dose else ("measured plasma curve" if s == 0 and "from" not in label else "formed inside"),
         "regime": metrics.regime,
+        "solver": solution.solver,
         "notes": "; ".join(result.case.members[s].notes),
         "sources": _sources(result, s),
     }

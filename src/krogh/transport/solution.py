@@ -60,6 +60,11 @@ class LedgerSolution(ABC):
         return 1.0
 
     @property
+    def solver(self) -> str:
+        """Return in words what solved the problem."""
+        return "finite volumes"
+
+    @property
     def t_s(self) -> np.ndarray:
         """Return the times of the accepted steps [s]."""
         return np.array(self.march.t_s)
