@@ -41,7 +41,8 @@ AnySolution = Solution | BlockSolution | NetworkSolution
 _TRACER_MOL_M3 = 1e-9
 _LONG_STEP_S = 1e7
 _MOST_LONG_STEPS = 1000
-_NEAR_PEAK = 257
+#: Times between the neighbours of the highest step, and then of the highest of these.
+_NEAR_PEAK = (17, 17)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +207,12 @@ def _one(members: Sequence[Member], s: int, solution: AnySolution, physiology: P
 
 def _peak(solution: AnySolution, medium: str, s: int) -> tuple[float, float]:
     """Return the highest mean concentration in a medium and its time; both lie between steps as a rule."""
-    t = solution.t_s
-    top = int(solution.medium(medium, np.array(solution.march.u))[:, 0, s].argmax())
-    near = np.linspace(t[max(top - 1, 0)], t[min(top + 1, t.size - 1)], _NEAR_PEAK)
-    curve = solution.medium(medium, solution.sample(near))[:, 0, s]
-    return float(curve.max()), float(near[curve.argmax()])
+    t, curve = solution.t_s, solution.medium(medium, np.array(solution.march.u))[:, 0, s]
+    for points in _NEAR_PEAK:
+        top = int(curve.argmax())
+        t = np.linspace(t[max(top - 1, 0)], t[min(top + 1, t.size - 1)], points)
+        curve = solution.medium(medium, solution.sample(t))[:, 0, s]
+    return float(curve.max()), float(t[curve.argmax()])
 
 
 def _fine_grid(solution: AnySolution) -> np.ndarray:

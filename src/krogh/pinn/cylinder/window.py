@@ -176,13 +176,14 @@ class CylinderWindow:
         sheet = self.slab.sheets[i]
         out = [r.right(x, self.begin[s][k][i]) for k, (r, x) in enumerate(zip(modes, rest, strict=True))]
         d, lag = float(sheet.diffusivity[s]), 1.0 / self.axial.velocity_m_s**2
+        fade = grown(modes[0], d * lag / float(sheet.capacity[s]))
         found = [
             (a @ c[i], b @ c[i], r.u_at @ c[i])
             for (a, b), c, r in zip((x[i] for x in self.rates[s]), self.coefficients[s], modes, strict=True)
         ]
         speed, bend, value = (np.array(x) for x in zip(*found, strict=True))
         more = (self.axial.rate - self.axial.rate[self.alike])[:, None]
-        cross = d * (grown(modes[0], d * lag) * (self.axial.mix @ speed - lag * bend) + more * value)
+        cross = d * (fade * (self.axial.mix @ speed - lag * bend) + more * value)
         for f, r, x in zip(out, modes, cross, strict=True):
             f[: r.n] -= r.mass_weight * x
         return slopes or [], out
