@@ -112,8 +112,8 @@ def test_smooth_writes_what_the_call_gives(tmp_path: Path, capsys: pytest.Captur
         (["--labels", "x.nii"], "eb or hbayes"), (["--prior", "nothing.json", "--estimator", "eb"], "prior.json of a fit"),
         (["--smooth", "9 mm"], "eb or hbayes"), (["--smooth", "9 mm", "--estimator", "npe"], "eb or hbayes"),
         (["--smooth", "9 mm", "--estimator", "eb", "--prior", "uniform"], "also --prior"),
-        (["--smooth", "0 mm", "--estimator", "eb"], "a length > 0"), (["--smooth", "6 mm", "--estimator", "eb"], "at least 10.7 mm"),
-        (["--smooth", "6", "--estimator", "eb"], "up to 100 mm"),
+        (["--smooth", "0 mm", "--estimator", "eb"], "a length > 0"), (["--smooth", "6", "--estimator", "eb"], "up to 100 mm"),
+        (["--smooth", "6 mm", "--estimator", "eb"], "at least 10.7 mm"),
     ],
 )  # fmt: skip
 def test_settings_that_would_do_nothing_are_refused(scan: Path, tmp_path: Path, options: list[str], words: str) -> None:
