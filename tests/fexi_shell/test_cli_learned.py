@@ -51,7 +51,9 @@ def axr(out: Path, name: str = "axr") -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_training")
 @pytest.mark.parametrize("estimator", ["eb", "hbayes"])
-def test_fit_writes_posteriors_and_its_prior_and_takes_it_back(scan: Path, tmp_path: Path, estimator: str) -> None:
+def test_fit_writes_posteriors_and_its_prior_and_takes_it_back(
+    scan: Path, tmp_path: Path, estimator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = fit(scan, tmp_path / "a", "--estimator", estimator)
     inside = np.isfinite(axr(first))
     assert inside.sum() > 50
@@ -59,6 +61,7 @@ def test_fit_writes_posteriors_and_its_prior_and_takes_it_back(scan: Path, tmp_p
     assert np.all((low < middle) & (middle < high))
     priors = read_priors(first / "prior.json", AxrModel())
     assert set(priors) == {0}
+    monkeypatch.setattr("krogh.fexi.learned.scan_prior.learn_prior", lambda *_, **__: pytest.fail("learned again"))
     again = fit(scan, tmp_path / "b", "--estimator", estimator, "--prior", first / "prior.json")
     same = np.abs(axr(again) - axr(first))[inside] / axr(first, "axrSd")[inside]
     assert np.median(same) < 0.1  # the same posterior, sampled again
