@@ -10,18 +10,20 @@ from krogh.fexi import get_estimator, preset
 from krogh.fexi.benchmark_tissues import draw_two_tissues
 from krogh.fexi.learned import _importance, _proposal
 from krogh.fexi.learned._fast import fast_exp, short_exp
+from krogh.fexi.learned.encoder import HbayesSettings
 from krogh.fexi.learned.prior import MixturePrior, to_u
 from krogh.fexi.learned.sampling import SHARE, prior_parts, sobol_points
 from krogh.fexi.models.axr import AxrModel
 
 PROTOCOL = preset("human-bbb")
+LEARNED = {"noise_sd": 0.01, "max_components": 1, "training": HbayesSettings(rounds=10)}
 
 
 @pytest.fixture(scope="module")
 def scan():
     torch.set_num_threads(1)
     data = draw_two_tissues(1500, snr=100.0, seed=3)
-    found = get_estimator("hbayes")(AxrModel(), PROTOCOL, data.signals, noise_sd=0.01, max_components=1, at=data.truth)
+    found = get_estimator("hbayes")(AxrModel(), PROTOCOL, data.signals, **LEARNED, at=data.truth)
     return data, found
 
 
@@ -48,7 +50,7 @@ def test_same_voxel_same_bytes_in_any_company_and_by_seed(scan):
     two = hbayes(AxrModel(), PROTOCOL, np.tile(data.signals, (6, 1)), threads=2, **again)  # three pieces on two threads
     np.testing.assert_array_equal(two.theta(), hbayes(AxrModel(), PROTOCOL, np.tile(data.signals, (6, 1)), **again).theta())
     np.testing.assert_allclose(hbayes(AxrModel(), PROTOCOL, data.signals[3:50], **again).theta(), found.theta()[3:50], rtol=1e-5)
-    fresh = hbayes(AxrModel(), PROTOCOL, data.signals, noise_sd=0.01, max_components=1)
+    fresh = hbayes(AxrModel(), PROTOCOL, data.signals, **LEARNED)
     np.testing.assert_array_equal(fresh.theta(), found.theta())
     with pytest.raises(UsageError, match="another bounds"):
         hbayes(AxrModel(bounds={"sigma": (-0.5, 1.0)}), PROTOCOL, data.signals, **again)

@@ -47,12 +47,11 @@ def not_higher(cost, reference, data, rows):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("snr", "n"), [(20.0, 200), (50.0, 500), (200.0, 200)])
+@pytest.mark.parametrize(("snr", "n"), [(20.0, 120), (50.0, 150), (200.0, 60)])
 def test_cost_is_not_above_27_scipy_starts(snr, n):
     data = draw_test_set(n, snr=snr, seed=int(snr))
     cost = fit(data.signals, data.protocol).cost
-    higher = ~not_higher(cost, scipy_costs(data, range(n)), data, slice(None))
-    assert higher.sum() <= max(1, 0.001 * n)
+    assert not_higher(cost, scipy_costs(data, range(n)), data, slice(None)).all()
 
 
 @pytest.mark.slow

@@ -268,7 +268,8 @@ def test_compartments_with_relaxation_by_every_learned_estimator(
     fit = ["fit", scan, *given, "--noise-sd", 1, "--estimator", estimator, "--no-figures", "--out", tmp_path / "o"]
     if estimator != "eb":
         source = ["--snr", "30:300"] if estimator in ("npe", "supervised") else [scan, "--noise-sd", 1]
-        run_here("train", estimator, *source, *given, "--set", "rounds=2", "--device", "cpu", "--out", tmp_path / "net")
+        few = ["--set", "rounds=2", *(["--set", "steps=10"] if estimator in ("npe", "hbayes") else [])]
+        run_here("train", estimator, *source, *given, *few, "--device", "cpu", "--out", tmp_path / "net")
         fit += ["--weights", tmp_path / "net"]
     run_here(*fit)
     for name in ("fi", "de", "k", "kSd"):
