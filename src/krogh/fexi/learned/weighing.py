@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["posterior_by_flow"]
 
 FloatArray = NDArray[np.float64]
-_CHUNK = 128
+_CHUNK = 8192  # samples at a time: few enough to stay in the cache
 _POOL = 4096
 _POOR, _MORE = 0.25, 4  # a voxel with fewer effective samples than a quarter of all gets 4 times as many
 
@@ -59,11 +59,12 @@ def posterior_by_flow(
         found.add(rows, fraction, ratio)
 
     def work(rows: slice) -> None:
-        for some in np.array_split(np.arange(rows.start, rows.stop), max(1, -(-(rows.stop - rows.start) // _CHUNK))):
+        every = np.arange(rows.start, rows.stop)
+        for some in np.array_split(every, -(-every.size * n_samples // _CHUNK)):
             fill(some, n_samples)
             poor = some[found.effective[some] < _POOR * n_samples]
             if poor.size:
                 fill(poor, _MORE * n_samples)
 
-    run_chunks(work, x.shape[0], threads=threads, progress=progress, chunk=16 * _CHUNK)
+    run_chunks(work, x.shape[0], threads=threads, progress=progress, chunk=2048)
     return found.posterior, found.effective
