@@ -55,7 +55,7 @@ def test_the_volume_of_a_step_is_that_of_its_numbers():
         return np.r_[prior.mean[0], np.log(sd), (prior.cov[0] / np.outer(sd, sd))[low]]
 
     jacobian = [(numbers(move(here, step + 1e-5 * e)) - numbers(move(here, step - 1e-5 * e))) / 2e-5 for e in np.eye(11)[2:]]
-    assert log_change(here, 0, move(here, step)) == pytest.approx(np.linalg.slogdet(np.array(jacobian))[1], abs=1e-6)
+    assert log_change(here, [move(here, step)])[0] == pytest.approx(np.linalg.slogdet(np.array(jacobian))[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("known", [False, True])

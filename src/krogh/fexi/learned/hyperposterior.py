@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, ndtri
 from scipy.stats import chi2, qmc
 
-from krogh.fexi.learned.hyperprior import move, penalty
+from krogh.fexi.learned.hyperprior import moves, penalties
 from krogh.fexi.learned.occam import log_change
 from krogh.fexi.learned.prior import MixturePrior, log_uniform
 
@@ -77,7 +77,7 @@ def normal_priors(best: MixturePrior, curvature: FloatArray, count: int) -> Draw
     """Return `count` even draws (a power of 2) of the normal approximation at `best`, all coordinates being free."""
     root = np.linalg.cholesky(np.linalg.inv(curvature))
     even = qmc.Sobol(root.shape[0], scramble=True, rng=np.random.default_rng(20240229)).random(count)
-    priors = [move(best, root @ z) for z in ndtri(np.clip(even, 1e-6, 1 - 1e-6))]
+    priors = moves(best, ndtri(np.clip(even, 1e-6, 1 - 1e-6)) @ root.T)
     return Draws(priors, np.full(count, 1 / count), float(count))
 
 
@@ -131,13 +131,12 @@ class _Target:
     log_evidence: Callable[[list[MixturePrior]], FloatArray]
 
     def priors(self, z: FloatArray) -> list[MixturePrior]:
-        return [move(self.best, step) for step in np.c_[np.zeros(z.shape[0]), z]]
+        return moves(self.best, np.c_[np.zeros(z.shape[0]), z])
 
     def __call__(self, z: FloatArray) -> FloatArray:
         drawn = self.priors(z)
-        volume = [sum(log_change(self.best, k, g) for k in range(g.n_components)) for g in drawn]
-        before = [penalty(g) - 0.5 * float(log_uniform(g.mean).sum()) for g in drawn]
-        value = self.log_evidence(drawn) + before + volume
+        means = log_uniform(np.array([g.mean for g in drawn])).sum(axis=-1)
+        value = self.log_evidence(drawn) + penalties(drawn) - 0.5 * means + log_change(self.best, drawn)
         return np.where(np.isfinite(value), value, -np.inf)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from krogh.fexi.learned.prior import MixturePrior, log_uniform
 
-__all__ = ["WEIGHT_VOXELS", "WIDTH_SD", "move", "penalty", "penalty_slope", "scores"]
+__all__ = ["WEIGHT_VOXELS", "WIDTH_SD", "move", "moves", "penalties", "penalty", "penalty_slope", "scores"]
 
 FloatArray = NDArray[np.float64]
 WIDTH_SD, WIDTH_SPREAD, WEIGHT_VOXELS = 0.35, 0.6, 2.0
@@ -39,30 +39,38 @@ def scores(prior: MixturePrior, u: FloatArray) -> FloatArray:
 
 def move(prior: MixturePrior, step: FloatArray) -> MixturePrior:
     """Return `prior` moved by `step` in the coordinates of `scores`."""
+    return moves(prior, step[None])[0]
+
+
+def moves(prior: MixturePrior, steps: FloatArray) -> list[MixturePrior]:
+    """Return `prior` moved by each of `steps` [draw, coordinate]."""
     n_par, n = prior.bounds.shape[0], prior.n_components
-    low = np.tril_indices(n_par, -1)
-    log_w = np.log(prior.weight) + step[: n + 1]
-    w = np.exp(log_w - log_w.max())
-    mean, cov = prior.mean.copy(), prior.cov.copy()
-    for k, s in enumerate(step[n + 1 :].reshape(n, -1)):
-        root = np.linalg.cholesky(prior.cov[k])
-        change = np.diag(np.exp(s[n_par : 2 * n_par]))
-        change[low] = s[2 * n_par :]
-        mean[k] = prior.mean[k] + root @ s[:n_par]
-        cov[k] = root @ change @ change.T @ root.T
-    return MixturePrior(prior.bounds, w / w.sum(), mean, cov)
+    i, j = np.tril_indices(n_par, -1)
+    log_w = np.log(prior.weight) + steps[:, : n + 1]
+    w = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+    w /= w.sum(axis=1, keepdims=True)
+    s = steps[:, n + 1 :].reshape(len(steps), n, n_par * (n_par + 3) // 2)
+    root = np.linalg.cholesky(prior.cov)
+    change = np.zeros((len(steps), n, n_par, n_par))
+    change[..., range(n_par), range(n_par)] = np.exp(s[..., n_par : 2 * n_par])
+    change[..., i, j] = s[..., 2 * n_par :]
+    moved = root @ change
+    mean, cov = prior.mean + np.einsum("kij,dkj->dki", root, s[..., :n_par]), moved @ moved.swapaxes(-1, -2)
+    return [MixturePrior(prior.bounds, *numbers) for numbers in zip(w, mean, cov, strict=True)]
 
 
 def penalty(prior: MixturePrior) -> float:
     """Return ln h."""
-    value = WEIGHT_VOXELS * float(np.log(prior.weight).sum())
-    if prior.n_components:
-        value += float(log_uniform(prior.mean).sum())
-    for c in prior.cov:
-        log_sd = 0.5 * np.log(np.diag(c))
-        value -= float(np.sum((log_sd - np.log(WIDTH_SD)) ** 2)) / (2 * WIDTH_SPREAD**2)
-        value += _INDEPENDENCE * float(np.linalg.slogdet(c)[1] - 2 * log_sd.sum())
-    return value
+    return float(penalties([prior])[0])
+
+
+def penalties(priors: list[MixturePrior]) -> FloatArray:
+    """Return ln h of each of `priors`, of as many components [prior]."""
+    weight, mean, cov = (np.array([getattr(g, name) for g in priors]) for name in ("weight", "mean", "cov"))
+    log_sd = 0.5 * np.log(np.diagonal(cov, axis1=-2, axis2=-1))
+    value = WEIGHT_VOXELS * np.log(weight).sum(axis=-1) + log_uniform(mean).sum(axis=-1)
+    value -= np.sum((log_sd - np.log(WIDTH_SD)) ** 2, axis=(-2, -1)) / (2 * WIDTH_SPREAD**2)
+    return np.asarray(value + _INDEPENDENCE * (np.linalg.slogdet(cov)[1].sum(axis=-1) - 2 * log_sd.sum(axis=(-2, -1))))
 
 
 def penalty_slope(prior: MixturePrior) -> tuple[FloatArray, FloatArray]:
