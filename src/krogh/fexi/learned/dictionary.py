@@ -20,12 +20,14 @@ from krogh.fexi.learned.prior import MixturePrior, log_uniform, to_u
 from krogh.fexi.precision import fisher
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["MAX_ATOMS", "Dictionary", "build_dictionary"]
+__all__ = ["MAX_ATOMS", "Dictionary", "build_dictionary", "exp_or_zero", "finer"]
 
 FloatArray = NDArray[np.float64]
 MAX_ATOMS = 400_000
 _SPACING = 1.3
 _MIN_NODES = 20
+#: Of :func:`finer`: the width of a cell on the logit scale, and the least one in parts of the bounds.
+_LOGIT_STEP, _LEAST = 0.45, 0.006
 
 
 @dataclass(frozen=True)
@@ -71,25 +73,36 @@ class Dictionary:
         top = level.max()
         return np.asarray(level - top - math.log(np.exp(level - top).sum()))
 
-    def weights(self, priors: Sequence[MixturePrior], atoms: NDArray[np.intp]) -> FloatArray:
-        """Return the mass at the atoms `atoms` of many priors of as many components [atom, prior]; it adds to 1 over the atoms.
+    def background(self) -> FloatArray:
+        """Return the mass of the background at every atom [atom]; it adds to 1."""
+        mass = np.exp(log_uniform(self.u) + self.log_volume)
+        return np.asarray(mass / mass.sum())
 
-        The exponents of all Gaussians are one product of matrices, of the squares, products and values of u with numbers of each.
+    def gaussians(self, priors: Sequence[MixturePrior]) -> NDArray[np.float32]:
+        """Return the mass of the Gaussians of many priors of as many components at every atom [atom, prior].
+
+        Each adds to its weight, however few atoms hold it, and one beyond the grid lies at its end. The exponents are one product
+        of matrices, of the squares, products and values of u with numbers of each Gaussian.
         """
-        u, volume = self.u[atoms], np.exp(self.log_volume[atoms])
+        u, out = self.u, np.zeros((self.n_atoms, len(priors)), np.float32)
         first, second = np.triu_indices(u.shape[1])
-        features = np.concatenate([u[:, first] * u[:, second], u, np.ones((u.shape[0], 1))], axis=1)
-        out = np.exp(log_uniform(u))[:, None] * np.array([prior.weight[0] for prior in priors])
+        features = np.concatenate([u[:, first] * u[:, second], u, self.log_volume[:, None]], axis=1)
         for k in range(priors[0].n_components):
             mean, cov = np.array([prior.mean[k] for prior in priors]), np.array([prior.cov[k] for prior in priors])
             precision = np.linalg.inv(cov)
             square = -0.5 * precision[:, first, second] * np.where(first == second, 1.0, 2.0)
-            slope = np.einsum("dij,dj->di", precision, mean)
-            norm = np.log([prior.weight[k + 1] for prior in priors])
-            norm -= 0.5 * (np.linalg.slogdet(2 * np.pi * cov)[1] + np.sum(slope * mean, axis=1))
-            out += np.exp(features @ np.concatenate([square, slope, norm[:, None]], axis=1).T)
-        out *= volume[:, None]
-        return out / out.sum(axis=0)
+            slope = np.einsum("dij,dj->di", precision, np.clip(mean, u.min(axis=0), u.max(axis=0)))
+            exponent = features @ np.concatenate([square, slope, np.ones((len(priors), 1))], axis=1).T
+            exponent -= exponent.max(axis=0)
+            mass = exp_or_zero(exponent)
+            out += mass * (np.array([prior.weight[k + 1] for prior in priors]) / mass.sum(axis=0)).astype(np.float32)
+        return out
+
+
+def exp_or_zero(x: FloatArray) -> NDArray[np.float32]:
+    """Return exp(x), 0 below exp(-40): products of two such numbers are never too small for a fast float32."""
+    x = x.astype(np.float32)
+    return np.asarray(np.exp(x) * (x > -40.0), np.float32)
 
 
 def _axis(low: float, high: float, step: NDArray[np.float64], at: FloatArray) -> FloatArray:
@@ -158,6 +171,21 @@ def build_dictionary(
             hint="least squares (nlls) is as good at such an SNR; or use narrower bounds",
         )  # fmt: skip
     return _assemble(model, protocol, bounds, tuple(axes))
+
+
+def finer(grid: Dictionary, model: SignalModel, protocol: Protocol) -> Dictionary:
+    """Return `grid` with cells next to the bounds that hold a Gaussian on the logit scale: at most 0.45 wide there.
+
+    Nearer to a bound than 1.3 % of the width, where the signal does not tell one value from another, cells are 0.6 % of it.
+    """
+    axes = []
+    for edges, (low, high) in zip(grid.edges, grid.bounds, strict=True):
+        at = np.linspace(edges[0], edges[-1], 401)
+        x = (at - low) / (high - low)
+        step = np.diff(edges)[np.clip(np.searchsorted(edges, at) - 1, 0, edges.size - 2)]
+        step = np.minimum(step, (high - low) * np.maximum(_LOGIT_STEP * x * (1 - x), _LEAST))
+        axes.append(_axis(edges[0], edges[-1], step, at))
+    return _assemble(model, protocol, grid.bounds, tuple(axes))
 
 
 def _assemble(model: SignalModel, protocol: Protocol, bounds: FloatArray, edges: tuple[FloatArray, ...]) -> Dictionary:

@@ -55,6 +55,10 @@ class Problem:
         """Return the problem of the voxels `rows`."""
         return Problem(self.grid, self.z[rows], self.level[rows], self.known, self.table, self.square, self.constant)
 
+    def on(self, grid: Dictionary) -> Problem:
+        """Return the problem with the dictionary `grid` of the same model and protocol."""
+        return Problem(grid, self.z, self.level, self.known, *_tables(grid, self.known))
+
     def log_likelihood(self, rows: Any, atoms: NDArray[np.intp]) -> FloatArray:
         """Return ln L of the voxels `rows` at `atoms` [voxel, atom]."""
         out = np.empty((self.z[rows].shape[0], atoms.size))
@@ -81,18 +85,20 @@ class Problem:
 def make_problem(grid: Dictionary, signals: FloatArray, noise_sd: FloatArray, *, s0: FloatArray | None = None) -> Problem:
     """Return the problem of `signals` [voxel, volume] with `noise_sd` [voxel]; S0 [voxel, series] known, or free (~ 1 / S0)."""
     z = np.ascontiguousarray(signals[:, grid.order] / noise_sd[:, None])
-    starts = grid.pointer[:-1]
+    known = s0 is not None
+    level = np.ones((z.shape[0], grid.pointer.size - 1)) if s0 is None else np.ascontiguousarray(s0 / noise_sd[:, None])
+    return Problem(grid, z, level, known, *_tables(grid, known))
+
+
+def _tables(grid: Dictionary, known: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the table, the squares and the constants of a problem on `grid`."""
     with np.errstate(divide="ignore"):
         log_e = np.log(grid.shape).sum(axis=0)
-    square = np.add.reduceat(grid.shape**2, starts, axis=0)
-    sizes = np.diff(grid.pointer)
-    if s0 is None:
-        constant = 0.25 * (sizes[:, None] * np.log(square)).sum(axis=0) - 0.5 * log_e
-        table = grid.shape / np.sqrt(np.repeat(square, sizes, axis=0))
-        level = np.ones((z.shape[0], sizes.size))
-    else:
-        constant, table, level = -0.5 * log_e, grid.shape, s0 / noise_sd[:, None]
-    return Problem(grid, z, np.ascontiguousarray(level), s0 is not None, np.ascontiguousarray(table), square, constant)
+    square, sizes = np.add.reduceat(grid.shape**2, grid.pointer[:-1], axis=0), np.diff(grid.pointer)
+    if known:
+        return np.ascontiguousarray(grid.shape), square, -0.5 * log_e
+    constant = 0.25 * (sizes[:, None] * np.log(square)).sum(axis=0) - 0.5 * log_e
+    return np.ascontiguousarray(grid.shape / np.sqrt(np.repeat(square, sizes, axis=0))), square, constant
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from scipy.special import betainc, ndtr
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned.ascend import curvature
+from krogh.fexi.learned.dictionary import exp_or_zero, finer
 from krogh.fexi.learned.hyperposterior import Draws, draw_priors, normal_priors
 from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.posterior import Problem
@@ -36,7 +38,7 @@ FloatArray = NDArray[np.float64]
 _CHUNK = 256
 _WORTH, _MOMENTS = 100, 128
 #: Likelihoods [voxel x atom] that are kept between sums.
-_STORE = 10_000_000
+_STORE = 25_000_000
 #: Voxels from which what they leave open about their prior is taken as normal, and draws of it that are then made.
 _MANY, _NORMAL = 1_000, 32
 
@@ -124,8 +126,7 @@ def region_posterior(
     best, evidence = found.prior, GridEvidence(problem, threads)
     _, state = evidence.value(best)
     matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))
-    atoms = np.flatnonzero(state[0] > state[0].max() - 60.0)
-    sums = _Sums(problem, atoms, threads)
+    sums = _Sums(problem.on(finer(problem.grid, model, protocol)), threads)
     if many:
         some = normal_priors(best, matrix, _NORMAL)
     else:
@@ -135,49 +136,66 @@ def region_posterior(
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Hold some voxels: L_v / max L_v [voxel, atom], ln max L_v [voxel], and the sums of L, L x and L x^2 over the background."""
+
+    likely: NDArray[np.float32]
+    top: FloatArray
+    background: FloatArray
+
+
+@dataclass(frozen=True)
 class _Sums:
     """Sums over the atoms of the dictionary under many priors at once: products of matrices."""
 
     problem: Problem
-    atoms: NDArray[np.intp]
     threads: int
-    kept: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    kept: dict[int, _Part] = field(default_factory=dict)
 
-    def _reduce(self, reduce: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
-        """Return the sum over chunks of voxels of what `reduce` makes of L_v / max L_v [voxel, atom] and ln max L_v."""
+    @cached_property
+    def powers(self) -> FloatArray:
+        """Return 1, x and x^2 of every atom, x the parameters within their bounds [1 + 2 param, atom]."""
+        grid = self.problem.grid
+        x = ((grid.theta - grid.bounds[:, 0]) / np.ptp(grid.bounds, axis=1)).T
+        return np.concatenate([np.ones((1, grid.n_atoms)), x, x**2])
+
+    def _reduce(self, reduce: Callable[[_Part], FloatArray]) -> FloatArray:
+        """Return the sum over chunks of voxels of what `reduce` makes of them."""
         parts = [np.empty(0)] * math.ceil(self.problem.n_voxels / _CHUNK)
 
         def work(rows: slice) -> None:
-            parts[rows.start // _CHUNK] = reduce(*self._likely(rows))
+            parts[rows.start // _CHUNK] = reduce(self._part(rows))
 
         run_chunks(work, self.problem.n_voxels, threads=self.threads, progress=None, chunk=_CHUNK)
         return np.asarray(np.sum(parts, axis=0))
 
-    def _likely(self, rows: slice) -> tuple[FloatArray, FloatArray]:
+    def _part(self, rows: slice) -> _Part:
         if rows.start in self.kept:
             return self.kept[rows.start]
-        log_l = self.problem.log_likelihood(rows, self.atoms)
-        top = log_l.max(axis=1, keepdims=True)
-        found = np.exp(log_l - top), top
-        if self.problem.n_voxels * self.atoms.size <= _STORE:
+        grid = self.problem.grid
+        log_l = self.problem.log_likelihood(rows, np.arange(grid.n_atoms))
+        top = log_l.max(axis=1)
+        likely = exp_or_zero(log_l - top[:, None])
+        found = _Part(likely, top, likely @ (self.powers * grid.background()).T)
+        if self.problem.n_voxels * grid.n_atoms <= _STORE:
             self.kept[rows.start] = found
         return found
 
     def log_evidence(self, priors: list[MixturePrior]) -> FloatArray:
         """Return ln p(Y | prior) of each prior but for a constant [draw]."""
-        weights = self.problem.grid.weights(priors, self.atoms)
-        with np.errstate(divide="ignore"):
-            return self._reduce(lambda likely, top: (np.log(likely @ weights) + top).sum(axis=0))
+        mass, weight = self.problem.grid.gaussians(priors), np.array([g.weight[0] for g in priors])
+        return self._reduce(lambda p: (np.log(p.likely @ mass + p.background[:, :1] * weight) + p.top[:, None]).sum(axis=0))
 
     def moments(self, draws: Draws) -> tuple[FloatArray, FloatArray]:
         """Return mean and SD [draw, param] of the mean over the voxels under each prior."""
         grid, n = self.problem.grid, self.problem.n_voxels
-        low, scale = grid.bounds[:, 0], np.ptp(grid.bounds, axis=1)
-        x, weights = (grid.theta[self.atoms] - low) / scale, grid.weights(draws.priors, self.atoms)
+        low, scale, n_par = grid.bounds[:, 0], np.ptp(grid.bounds, axis=1), grid.theta.shape[1]
+        mass, weight = self.problem.grid.gaussians(draws.priors), np.array([g.weight[0] for g in draws.priors])
+        powers = self.powers.astype(np.float32)
 
-        def reduce(likely: FloatArray, _: FloatArray) -> FloatArray:
-            whole = likely @ weights
-            first, second = (np.stack([(likely * y**k) @ weights / whole for y in x.T]) for k in (1, 2))
+        def reduce(p: _Part) -> FloatArray:
+            sums = np.stack([(p.likely * y) @ mass + b[:, None] * weight for y, b in zip(powers, p.background.T, strict=True)])
+            first, second = np.split(sums[1:] / sums[0], [n_par])
             return np.stack([first.sum(axis=1), np.maximum(second - first**2, 0).sum(axis=1)])
 
         first, variance = self._reduce(reduce)
