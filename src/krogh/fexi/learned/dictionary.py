@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from krogh.errors import InputError
 from krogh.fexi.interface import SignalModel
+from krogh.fexi.learned._masses import gaussian_masses
 from krogh.fexi.learned.prior import MixturePrior, log_uniform, to_u
 from krogh.fexi.precision import fisher
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["MAX_ATOMS", "Dictionary", "build_dictionary", "exp_or_zero", "finer"]
+__all__ = ["MAX_ATOMS", "Dictionary", "build_dictionary", "finer"]
 
 FloatArray = NDArray[np.float64]
 MAX_ATOMS = 400_000
@@ -81,28 +82,15 @@ class Dictionary:
     def gaussians(self, priors: Sequence[MixturePrior]) -> NDArray[np.float32]:
         """Return the mass of the Gaussians of many priors of as many components at every atom [atom, prior].
 
-        Each adds to its weight, however few atoms hold it, and one beyond the grid lies at its end. The exponents are one product
-        of matrices, of the squares, products and values of u with numbers of each Gaussian.
+        Each adds to its weight, however few atoms hold it, and one beyond the grid lies at its end.
         """
-        u, out = self.u, np.zeros((self.n_atoms, len(priors)), np.float32)
-        first, second = np.triu_indices(u.shape[1])
-        features = np.concatenate([u[:, first] * u[:, second], u, self.log_volume[:, None]], axis=1)
+        u, volume = np.ascontiguousarray(self.u.T), np.exp(self.log_volume)
+        out = np.zeros((len(priors), self.n_atoms), np.float32)
         for k in range(priors[0].n_components):
-            mean, cov = np.array([prior.mean[k] for prior in priors]), np.array([prior.cov[k] for prior in priors])
-            precision = np.linalg.inv(cov)
-            square = -0.5 * precision[:, first, second] * np.where(first == second, 1.0, 2.0)
-            slope = np.einsum("dij,dj->di", precision, np.clip(mean, u.min(axis=0), u.max(axis=0)))
-            exponent = features @ np.concatenate([square, slope, np.ones((len(priors), 1))], axis=1).T
-            exponent -= exponent.max(axis=0)
-            mass = exp_or_zero(exponent)
-            out += mass * (np.array([prior.weight[k + 1] for prior in priors]) / mass.sum(axis=0)).astype(np.float32)
-        return out
-
-
-def exp_or_zero(x: FloatArray) -> NDArray[np.float32]:
-    """Return exp(x), 0 below exp(-40): products of two such numbers are never too small for a fast float32."""
-    x = x.astype(np.float32)
-    return np.asarray(np.exp(x) * (x > -40.0), np.float32)
+            mean = np.clip([prior.mean[k] for prior in priors], self.u.min(axis=0), self.u.max(axis=0))
+            inverse = np.linalg.inv(np.linalg.cholesky([prior.cov[k] for prior in priors]))
+            gaussian_masses(u, volume, np.array([prior.weight[k + 1] for prior in priors]), mean, inverse, out)
+        return out.T
 
 
 def _axis(low: float, high: float, step: NDArray[np.float64], at: FloatArray) -> FloatArray:

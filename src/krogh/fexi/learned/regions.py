@@ -23,8 +23,9 @@ from scipy.special import betainc, ndtr
 
 from krogh.fexi.estimators._search import run_chunks
 from krogh.fexi.interface import SignalModel
+from krogh.fexi.learned._masses import UNLIKELY
 from krogh.fexi.learned.ascend import curvature
-from krogh.fexi.learned.dictionary import exp_or_zero, finer
+from krogh.fexi.learned.dictionary import finer
 from krogh.fexi.learned.hyperposterior import Draws, draw_priors, normal_priors
 from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.posterior import Problem
@@ -175,7 +176,8 @@ class _Sums:
         grid = self.problem.grid
         log_l = self.problem.log_likelihood(rows, np.arange(grid.n_atoms))
         top = log_l.max(axis=1)
-        likely = exp_or_zero(log_l - top[:, None])
+        log_l -= top[:, None]
+        likely = (np.exp(log_l) * (log_l > UNLIKELY)).astype(np.float32)
         found = _Part(likely, top, likely @ (self.powers * grid.background()).T)
         if self.problem.n_voxels * grid.n_atoms <= _STORE:
             self.kept[rows.start] = found
