@@ -118,7 +118,7 @@ def draw_priors(
         if len(rounds) == _ROUNDS:
             break
         rounds.append(_fitted(z, share))
-    place = _even(share, _WALKERS)
+    place = _even(_tame(share), _WALKERS)
     walked = _walk(target, z[place], log_p[place], _fitted(z, share).root)
     return Draws(target.priors(walked), np.full(_WALKERS, 1 / _WALKERS), reached)
 
@@ -157,10 +157,15 @@ def _walk(target: _Target, z: FloatArray, log_p: FloatArray, root: FloatArray) -
     return z
 
 
-def _fitted(z: FloatArray, share: FloatArray) -> _Student:
-    """Return the t distribution with the moments of the draws, none of which counts for more than a fiftieth."""
+def _tame(share: FloatArray) -> FloatArray:
+    """Return shares of which none is more than a fiftieth before they are made to add to 1."""
     tame = np.minimum(share, 0.02)
-    tame /= tame.sum()
+    return np.asarray(tame / tame.sum())
+
+
+def _fitted(z: FloatArray, share: FloatArray) -> _Student:
+    """Return the t distribution with the moments of the draws of tame shares."""
+    tame = _tame(share)
     centre = tame @ z
     d = z - centre
     cov = np.asarray((d * tame[:, None]).T @ d)

@@ -124,10 +124,12 @@ def region_posterior(
     start = first_guess(model, protocol, signals, s0, n_components=1)
     many = problem.n_voxels >= _MANY
     found = climb(problem, start, em_rounds=3 if many else 0, threads=threads)  # expectation maximisation may drop what few need
+    fine = problem.on(finer(problem.grid, model, protocol))
+    if not many:
+        problem, found = fine, climb(fine, found.prior, em_rounds=0, threads=threads)
     best, evidence = found.prior, GridEvidence(problem, threads)
     _, state = evidence.value(best)
-    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))
-    sums = _Sums(problem.on(finer(problem.grid, model, protocol)), threads)
+    matrix, sums = curvature(best, evidence.slope(best, state), evidence.information(best, state)), _Sums(fine, threads)
     if many:
         some = normal_priors(best, matrix, _NORMAL)
     else:
