@@ -1,20 +1,26 @@
 """The posterior of a region: draws of priors follow their density, sums over atoms are those of the kernels, moments are kept."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from krogh.fexi.benchmark_tissues import draw_two_tissues
+from krogh.fexi.learned.dictionary import finer
 from krogh.fexi.learned.hyperposterior import Draws, draw_priors
 from krogh.fexi.learned.hyperprior import WIDTH_SD, WIDTH_SPREAD, move
 from krogh.fexi.learned.occam import log_change
-from krogh.fexi.learned.posterior import Problem, posterior
-from krogh.fexi.learned.prior import MixturePrior, to_theta
-from krogh.fexi.learned.regions import RegionPosterior, region_posterior
+from krogh.fexi.learned.posterior import Problem
+from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
+from krogh.fexi.learned.regions import RegionPosterior, _Sums, region_posterior
 from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.models.axr import AxrModel
+from krogh.fexi.noise import add_noise
 from krogh.fexi.presets import preset
 
 MODEL, PROTOCOL = AxrModel(), preset("human-bbb")
+NARROW = AxrModel(bounds={"adc_m2_s": (0.3e-9, 1.5e-9), "sigma": (0.0, 0.6)})
 BOUNDS = np.array([[0.0, 1.0]] * 3)
 
 
@@ -61,14 +67,58 @@ def test_the_volume_of_a_step_is_that_of_its_numbers():
 @pytest.mark.parametrize("known", [False, True])
 def test_sums_over_atoms_are_those_of_the_kernels(known):
     problem, bounds = a_problem(40, known=known), MODEL.bounds
+    grid = problem.grid
     priors = [MixturePrior(bounds, g.weight, g.mean, g.cov) for g in (a_mixture(), move(a_mixture(), np.full(11, 0.2)))]
-    atoms = np.arange(problem.grid.n_atoms)
-    weights = problem.grid.weights(priors, atoms)
-    np.testing.assert_allclose(weights.T, np.exp([problem.grid.log_weights(p) for p in priors]), rtol=1e-9)
-    log_l = problem.log_likelihood(slice(0, 40), atoms)
-    evidence = np.exp(log_l - log_l.max(axis=1, keepdims=True)) @ weights
-    exact = np.array([posterior(problem, p).log_evidence for p in priors])
-    np.testing.assert_allclose(np.diff(np.log(evidence), axis=1)[:, 0], np.diff(exact, axis=0)[0], atol=1e-4)
+    mass = grid.gaussians(priors) + grid.background()[:, None] * [g.weight[0] for g in priors]
+    parts = [np.exp(g.log_parts(grid.u) + grid.log_volume[:, None]) for g in priors]
+    expected = np.transpose([(p / p.sum(axis=0)) @ g.weight for p, g in zip(parts, priors, strict=True)])
+    np.testing.assert_allclose(mass, expected, rtol=1e-6, atol=1e-12)
+    exact = np.array([problem.expected_masses(np.log(w))[0] for w in expected.T])
+    np.testing.assert_allclose(np.diff(_Sums(problem, 1).log_evidence(priors)), np.diff(exact), atol=1e-4)
+
+
+def priors_of_the_hyperprior(count: int, rng: np.random.Generator) -> list[MixturePrior]:
+    found = []
+    while len(found) < count:
+        a, b, c = r = rng.uniform(-1, 1, 3)
+        if rng.random() < 1 + 2 * a * b * c - r @ r:
+            mean = to_u(NARROW.bounds[:, 0] + np.ptp(NARROW.bounds, axis=1) * rng.beta(0.5, 0.5, 3), NARROW.bounds)
+            sd = WIDTH_SD * np.exp(WIDTH_SPREAD * rng.standard_normal(3))
+            cov = np.array([[1, a, b], [a, 1, c], [b, c, 1]]) * np.outer(sd, sd)
+            found.append(MixturePrior(NARROW.bounds, rng.dirichlet([2.0, 2.0]), mean[None], cov[None]))
+    return found
+
+
+def test_regions_next_to_bounds_hold_their_mean_where_their_prior_is_known():
+    """On cells made for the signal alone narrow Gaussians next to bounds lost their mass, and errors were 2.7 SD."""
+    rng, n, z = np.random.default_rng(6), 12, []
+    priors = priors_of_the_hyperprior(80, rng)
+    truth = np.stack([g.draw(n, rng) for g in priors])
+    signals = add_noise(NARROW.shape(truth.reshape(-1, 3), PROTOCOL), 0.02, rng)
+    scan = prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series")
+    fine = finer(scan.dictionary(), NARROW, PROTOCOL)
+    for i, g in enumerate(priors):
+        sums = _Sums(scan.problem(fine, np.arange(n * i, n * (i + 1))), 1)
+        mean, sd = sums.moments(Draws([g], np.ones(1), 1.0))
+        z.append((mean[0] - truth[i].mean(axis=0)) / sd[0])
+    spread = np.square(z).sum(axis=0)
+    assert np.all((chi2.ppf(1e-3, 80) < spread) & (spread < chi2.isf(1e-3, 80)))
+
+
+def test_a_gaussian_keeps_its_weight_and_most_their_mean_wherever_they_lie():
+    """On 24 even cells a sum that is normalised as a whole takes a tenth of the weight from every second one."""
+    rng, low, width = np.random.default_rng(7), NARROW.bounds[:, 0], np.ptp(NARROW.bounds, axis=1)
+    priors, signals = priors_of_the_hyperprior(100, rng), draw_two_tissues(200, snr=50.0).signals
+    grid = prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series").dictionary()
+    even = dataclasses.replace(grid, edges=tuple(np.linspace(*b, 25) for b in NARROW.bounds))
+    grid, weight = finer(even, NARROW, PROTOCOL), np.array([g.weight[1] for g in priors])
+    mass = grid.gaussians(priors)
+    np.testing.assert_allclose(mass.sum(axis=0), weight, rtol=1e-5)
+    nodes, share = np.polynomial.hermite_e.hermegauss(41)
+    u = np.array([g.mean[0] + np.sqrt(np.diag(g.cov[0])) * nodes[:, None] for g in priors])
+    exact = np.einsum("n,dnp->dp", share / share.sum(), (to_theta(u, NARROW.bounds) - low) / width)
+    error = np.abs((mass / weight).T @ ((grid.theta - low) / width) - exact)
+    assert np.quantile(error, 0.9) < 0.01
 
 
 def test_quantiles_of_a_mixture_of_betas():
