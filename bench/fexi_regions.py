@@ -37,8 +37,8 @@ def tissues(n: int, i: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(mean + spread * z)
 
 
-def of_the_hyperprior(n: int, i: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the voxels of a region whose prior is drawn from the hyperprior [voxel, param]."""
+def prior_of_the_hyperprior(rng: np.random.Generator) -> MixturePrior:
+    """Return a prior drawn from the hyperprior."""
     bounds = NARROW.bounds
     mean = to_u(bounds[:, 0] + np.ptp(bounds, axis=1) * rng.beta(0.5, 0.5, 3), bounds)
     sd = WIDTH_SD * np.exp(WIDTH_SPREAD * rng.standard_normal(3))
@@ -48,7 +48,12 @@ def of_the_hyperprior(n: int, i: int, rng: np.random.Generator) -> np.ndarray:
             break
     cov = np.array([[1, a, b], [a, 1, c], [b, c, 1]]) * np.outer(sd, sd)
     weight = rng.dirichlet([WEIGHT_VOXELS] * 2)
-    return MixturePrior(bounds, weight, mean[None], cov[None]).draw(n, rng)
+    return MixturePrior(bounds, weight, mean[None], cov[None])
+
+
+def of_the_hyperprior(n: int, i: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the voxels of a region whose prior is drawn from the hyperprior [voxel, param]."""
+    return prior_of_the_hyperprior(rng).draw(n, rng)
 
 
 def ranks(
@@ -65,6 +70,22 @@ def ranks(
         found = region_posterior(model, _PROTOCOL, scan.problem(grid, rows), signals[rows])
         out[i] = found.cdf(truth[i].mean(axis=0))
     return truth.mean(axis=1), out
+
+
+def known_ranks(n_voxels: int, n_regions: int, seed: int) -> np.ndarray:
+    """Return the same ranks where the prior of every region, drawn from the hyperprior, is known: what the sums alone do."""
+    rng = np.random.default_rng([seed, n_voxels, 1])
+    priors = [prior_of_the_hyperprior(rng) for _ in range(n_regions)]
+    truth = np.stack([g.draw(n_voxels, rng) for g in priors])
+    signals = add_noise(NARROW.shape(truth.reshape(-1, 3), _PROTOCOL), 1 / SNR, rng)
+    scan = prepare_scan(NARROW, _PROTOCOL, signals, 1 / SNR, "per-series")
+    grid, out = scan.dictionary(), np.empty((n_regions, 3))
+    for i, prior in enumerate(priors):
+        rows = np.arange(i * n_voxels, (i + 1) * n_voxels)
+        out[i] = region_posterior(NARROW, _PROTOCOL, scan.problem(grid, rows), signals[rows], prior=prior).cdf(
+            truth[i].mean(axis=0)
+        )
+    return out
 
 
 def inside(rank: np.ndarray) -> np.ndarray:
@@ -85,8 +106,13 @@ def _print(name: str, rank: np.ndarray) -> None:
 
 
 def of_tissue(n_voxels: int = 64, n_regions: int = 80) -> None:
-    """Print the share of regions of tissue whose interval holds the mean, with its standard error, and how uniform the ranks are."""
+    """Print the share of regions of tissue whose interval holds the mean, its standard error, and how uniform the ranks are."""
     _print(f"tissues of {n_voxels} voxels", ranks(n_voxels, n_regions, 0, tissues, WIDE)[1])
+
+
+def known(n_voxels: int = 64, n_regions: int = 1000) -> None:
+    """Print the same of regions drawn from the hyperprior whose prior is known."""
+    _print(f"of {n_voxels} voxels drawn from the hyperprior, their prior known", known_ranks(n_voxels, n_regions, 0))
 
 
 def drawn(n_voxels: int = 64, n_regions: int = 240) -> None:
@@ -100,7 +126,8 @@ def drawn(n_voxels: int = 64, n_regions: int = 240) -> None:
 
 
 def run() -> None:
-    """Print both for regions of 64 and of 256 voxels."""
+    """Print these for regions of 64 and of 256 voxels."""
+    known()
     for n_voxels, n_regions in ((64, 240), (256, 80)):
         of_tissue(n_voxels, n_regions)
         drawn(n_voxels, n_regions)

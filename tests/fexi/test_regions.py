@@ -96,11 +96,11 @@ def test_regions_next_to_bounds_hold_their_mean_where_their_prior_is_known():
     truth = np.stack([g.draw(n, rng) for g in priors])
     signals = add_noise(NARROW.shape(truth.reshape(-1, 3), PROTOCOL), 0.02, rng)
     scan = prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series")
-    fine = finer(scan.dictionary(), NARROW, PROTOCOL)
+    grid = scan.dictionary()
     for i, g in enumerate(priors):
-        sums = _Sums(scan.problem(fine, np.arange(n * i, n * (i + 1))), 1)
-        mean, sd = sums.moments(Draws([g], np.ones(1), 1.0))
-        z.append((mean[0] - truth[i].mean(axis=0)) / sd[0])
+        rows = np.arange(n * i, n * (i + 1))
+        found = region_posterior(NARROW, PROTOCOL, scan.problem(grid, rows), signals[rows], prior=g)
+        z.append((found.mean - truth[i].mean(axis=0)) / found.sd)
     spread = np.square(z).sum(axis=0)
     assert np.all((chi2.ppf(1e-3, 80) < spread) & (spread < chi2.isf(1e-3, 80)))
 

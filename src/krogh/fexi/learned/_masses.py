@@ -16,7 +16,8 @@ UNLIKELY = -40.0  # exponents below it count as nothing: products of two such nu
 def gaussian_masses(u, volume, weight, mean, inverse, out):  # type: ignore[no-untyped-def]
     """Add weight x mass, which is 1 in all, of the Gaussians to `out` [draw, atom].
 
-    `u` [param, atom]; `volume` [atom]; `weight` [draw]; `mean` [draw, param] and `inverse` [draw, param, param] of Cholesky roots.
+    `u` [param, atom] and `volume` [atom]; `weight` [draw]; `mean` [draw, param],
+    `inverse` of its Cholesky root [draw, param, param].
     """
     n_p, n = u.shape
     line, square, mass = np.empty(n), np.empty(n), np.empty(n)

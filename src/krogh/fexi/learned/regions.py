@@ -110,6 +110,7 @@ def region_posterior(
     signals: FloatArray,
     s0: FloatArray | None = None,
     *,
+    prior: MixturePrior | None = None,
     threads: int = 1,
 ) -> RegionPosterior:
     """Return the posterior of the mean over the voxels of `problem`, all of one region.
@@ -120,22 +121,33 @@ def region_posterior(
         Their signals.
     s0 : array [voxel, series], optional
         Their S0 where it is known.
+    prior : MixturePrior, optional
+        Their prior where it is known; otherwise it is drawn from what they leave open about it.
     """
-    start = first_guess(model, protocol, signals, s0, n_components=1)
+    sums = _Sums(problem.on(finer(problem.grid, model, protocol)), threads)
+    if prior is None:
+        start = first_guess(model, protocol, signals, s0, n_components=1)
+        prior, some, converged = _drawn(problem, sums, start, threads)
+    else:
+        some, converged = Draws([prior], np.ones(1), 1.0), True
+    means, sds = sums.moments(some)
+    return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, prior, converged, some.worth)
+
+
+def _drawn(problem: Problem, sums: _Sums, start: MixturePrior, threads: int) -> tuple[MixturePrior, Draws, bool]:
+    """Return the most probable prior, draws of it, and whether the climb to it ended at a maximum."""
     many = problem.n_voxels >= _MANY
     found = climb(problem, start, em_rounds=3 if many else 0, threads=threads)  # expectation maximisation may drop what few need
-    fine = problem.on(finer(problem.grid, model, protocol))
     if not many:
-        problem, found = fine, climb(fine, found.prior, em_rounds=0, threads=threads)
+        problem = sums.problem
+        found = climb(problem, found.prior, em_rounds=0, threads=threads)
     best, evidence = found.prior, GridEvidence(problem, threads)
     _, state = evidence.value(best)
-    matrix, sums = curvature(best, evidence.slope(best, state), evidence.information(best, state)), _Sums(fine, threads)
+    matrix = curvature(best, evidence.slope(best, state), evidence.information(best, state))
     if many:
-        some = normal_priors(best, matrix, _NORMAL)
-    else:
-        some = draw_priors(best, matrix[1:, 1:], sums.log_evidence, per_round=256, worth=_WORTH).resample(_MOMENTS)
-    means, sds = sums.moments(some)
-    return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, best, found.converged, some.worth)
+        return best, normal_priors(best, matrix, _NORMAL), found.converged
+    some = draw_priors(best, matrix[1:, 1:], sums.log_evidence, per_round=256, worth=_WORTH).resample(_MOMENTS)
+    return best, some, found.converged
 
 
 @dataclass(frozen=True)
