@@ -31,7 +31,7 @@ __all__ = ["Draws", "draw_priors", "normal_priors"]
 FloatArray = NDArray[np.float64]
 _FREEDOM, _ROUNDS = 5.0, 4
 #: Walkers, and their sweeps; in every fifth a step may lead from one summit to another.
-_WALKERS, _SWEEPS, _JUMP = 128, 24, 5
+_WALKERS, _SWEEPS, _JUMP = 128, 48, 5
 
 
 @dataclass(frozen=True)
