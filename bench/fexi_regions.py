@@ -4,7 +4,7 @@ Two kinds. *Drawn from the hyperprior*: the intervals should hold what they say,
 the truth be uniform (simulation-based calibration, Talts 2018, arXiv:1804.06788); the bounds are narrow enough that no signal
 drowns. *Tissues*, which the method does not know: the mean ADC is drawn from 0.7 to 1.1 um2/ms, sigma from 0.12 to 0.35, AXR
 from 1 to 6 1/s; voxels spread around them by 8, 18 and 10 to 40 %, evenly in half of the regions and normally in the other.
-``run()`` takes about twenty minutes of processor time; ``drawn(64, 240)`` is a part of it.
+``run()`` takes about twenty minutes of processor time; ``drawn(64, 120)`` is a part of it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def known(n_voxels: int = 64, n_regions: int = 1000) -> None:
     _print(f"of {n_voxels} voxels drawn from the hyperprior, their prior known", known_ranks(n_voxels, n_regions, 0))
 
 
-def drawn(n_voxels: int = 64, n_regions: int = 240) -> None:
+def drawn(n_voxels: int = 64, n_regions: int = 120) -> None:
     """Print the same of regions drawn from the hyperprior, and apart for those near a bound."""
     mean, rank = ranks(n_voxels, n_regions, 0, of_the_hyperprior, NARROW)
     _print(f"of {n_voxels} voxels drawn from the hyperprior", rank)
@@ -128,8 +128,8 @@ def drawn(n_voxels: int = 64, n_regions: int = 240) -> None:
 def run() -> None:
     """Print these for regions of 64 and of 256 voxels."""
     known()
-    for n_voxels, n_regions in ((64, 240), (256, 80)):
-        of_tissue(n_voxels, n_regions)
+    for n_voxels, n_regions in ((64, 120), (256, 80)):
+        of_tissue(n_voxels)
         drawn(n_voxels, n_regions)
 
 
