@@ -60,13 +60,13 @@ def solve_stage(
     rows, n = u.shape[0] * u.shape[1], u.shape[2]
     floor = 1e-300 + np.abs(blood).reshape(rows) * 1e-6
     flat = [np.ascontiguousarray(x).reshape(rows, n) for x in (c, r, u)]
-    residual, met_blood = np.empty_like(u), np.ascontiguousarray(blood).reshape(rows)
+    residual, flat_blood = np.empty_like(u), np.ascontiguousarray(blood).reshape(rows)
 
     def advance() -> float:
         """Improve `u` by one step; return its size."""
         met = operator.meet(u, blood)
         if solver.advance is not None:
-            return solver.advance(flat[0], gh, flat[2], met_blood, flat[1], floor, met)
+            return solver.advance(flat[0], gh, flat[2], flat_blood, flat[1], floor, met)
         rate = operator.rate(u, blood, met)
         stage_residual(flat[0], flat[2], gh, rate.reshape(rows, n), flat[1], residual.reshape(rows, n))
         step = solver.step(c, gh, u, blood, residual, met=met)
