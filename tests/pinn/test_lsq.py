@@ -137,3 +137,11 @@ def test_simulate_takes_the_networks_and_gives_the_metrics_of_finite_volumes():
     for name in ("auc_interstitium", "auc_neuron", "cmax_interstitium", "kp_uu"):
         assert networks[name].item() == pytest.approx(volumes[name].item(), rel=1e-3)
     assert np.abs(networks.interstitium - volumes.interstitium).max() < 1e-3 * volumes.interstitium.max()
+
+
+def test_a_run_ends_at_the_first_window_that_has_no_solution(monkeypatch):
+    monkeypatch.setattr("krogh.pinn.march.certificate", lambda window: np.inf)
+    told = []
+    with pytest.raises(ConvergenceError, match=r"no solution of the equations from 0 s .*--solver fv"):
+        pinn.solve(case("A"), tell=told.append)
+    assert not told

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from krogh.errors import ConvergenceError
 from krogh.pinn.basis import Clock
 from krogh.pinn.certificate import certificate
 from krogh.pinn.draw import Draw, Size, layer_columns
@@ -18,7 +19,7 @@ from krogh.pinn.stage import Stage
 from krogh.pinn.triangle import ON_CPU, Triangle
 from krogh.pinn.window import Start, Window
 
-__all__ = ["Cover", "Plan", "Trained", "cover"]
+__all__ = ["Cover", "Plan", "Trained", "cover", "unsolved"]
 
 _WIDEST, _NARROWEST = 12.0, 2.0
 _LARGEST = 240
@@ -55,6 +56,8 @@ class Plan:
         Told of every finished window.
     triangle : Triangle
         Where rows are reduced.
+    strict : bool
+        Stop at the first window whose equations cannot be solved: it spoils all that follow.
     """
 
     target: float
@@ -66,6 +69,15 @@ class Plan:
     keep: Keep | None = None
     tell: Callable[[Stage], None] | None = None
     triangle: Triangle = ON_CPU
+    strict: bool = False
+
+
+def unsolved(start_s: float, end_s: float) -> ConvergenceError:
+    """Return the error of a window [s] whose equations were not solved."""
+    where = f"from {start_s:.3g} s to {end_s:.3g} s"
+    return ConvergenceError(
+        "pinn", got=f"no solution of the equations {where}", expected="Newton's method to come to rest", hint="use --solver fv"
+    )
 
 
 def cover(
@@ -143,6 +155,8 @@ class Cover:
             if got.certificate > self.plan.target and size.features < _LARGEST:
                 size = Size(min(_LARGEST, int(1.5 * size.features)))
                 continue
+            if self.plan.strict and math.isinf(got.certificate):
+                raise unsolved(begin + a, begin + b)
             self._accept(got, begin)
             if got.certificate < 0.1 * self.plan.target:
                 ratio = min(_WIDEST, 2 * ratio)

@@ -14,6 +14,7 @@ from krogh.pinn.block.solution import BlockNetworks
 from krogh.pinn.cylinder import solve as cylinder
 from krogh.pinn.cylinder.solution import CylinderSolution
 from krogh.pinn.keep import Keep
+from krogh.pinn.march import unsolved
 from krogh.pinn.methods import METHODS, Task
 from krogh.pinn.physics import slab_of
 from krogh.pinn.solution import PinnSolution
@@ -117,7 +118,7 @@ def solve(
         return np.array([source.free(float(x), left=left)[0] for x in t]).T
 
     events = [0.0, *sorted({float(e) for e in source.events(problem.t_end_s) if 0 < e < problem.t_end_s}), problem.t_end_s]
-    task = Task(slab, blood, events, tol, seed, progress, tell, keep, triangle)
+    task = Task(slab, blood, events, tol, seed, progress, tell, keep, triangle, strict)
     found: PinnSolution | BlockNetworks
     with one_thread():
         if isinstance(problem, BlockProblem):
@@ -136,9 +137,9 @@ def _missed(found: PinnSolution | BlockNetworks) -> ConvergenceError:
     """Return the error of a training that missed its tolerance, with the stretch of time that missed it the most."""
     worst = max(found.windows, key=lambda w: w.certificate)
     clock = worst.window.clock
-    where = f"from {clock.start_s + clock.a_s:.3g} s to {clock.start_s + clock.b_s:.3g} s"
+    start, end = clock.start_s + clock.a_s, clock.start_s + clock.b_s
     if np.isinf(worst.certificate):
-        return ConvergenceError("pinn", got=f"no solution of the equations {where}", expected="Newton's method to come to rest",
-                                hint="use --solver fv")  # fmt: skip
+        return unsolved(start, end)
+    where = f"from {start:.3g} s to {end:.3g} s"
     return ConvergenceError("pinn", got=f"certificate {worst.certificate:.1e} {where}", expected=f"at most {found.tol:.0e}",
                             hint="raise --tol, or use --solver fv")  # fmt: skip

@@ -35,7 +35,7 @@ def run(task: Task, problem: BlockProblem) -> list[Trained]:
     mean = Lateral(problem.y, problem.z, 1, 1)
     pilot = BlockCover(task, Plan(math.inf, _PILOT, task.seed), problem, walls, mean).run()
     first = [_FEWEST if own else 1 for own in varies(walls, mean)]
-    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell)
+    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell, strict=task.strict)
     return BlockCover(task, plan, problem, walls, Lateral(problem.y, problem.z, *first)).run()
 
 

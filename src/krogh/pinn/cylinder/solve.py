@@ -42,7 +42,7 @@ def run(task: Task, vessel: Capillary, fu: np.ndarray) -> list[Trained]:
     # blood that is emptied along the way falls like exp(-extraction z)
     extraction = max(float(drain[s]) * task.slab.permeability(0, s) for s in range(task.slab.species))
     modes = axial(int(min(_MOST, _FEWEST + 0.8 * extraction)), vessel.length_m, vessel.velocity_m_s)
-    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell)
+    plan = Plan(task.tol, Size(80), task.seed, levels_of(pilot), keep=task.keep, tell=task.tell, strict=task.strict)
     return _CylinderCover(task, plan, modes, drain).run()
 
 

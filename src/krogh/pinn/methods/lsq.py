@@ -20,7 +20,9 @@ def run(task: Task) -> list[Trained]:
     """Return the windows of a run; a small pilot run finds how large the concentrations are."""
     pilot = cover(task.slab, task.blood, task.events, Plan(math.inf, _PILOT, task.seed))
     size = Size(80 if task.tol > 1e-5 else 120 if task.tol > 1e-7 else 180)
-    plan = Plan(task.tol, size, task.seed, levels_of(pilot), keep=task.keep, tell=task.tell, triangle=task.triangle)
+    plan = Plan(
+        task.tol, size, task.seed, levels_of(pilot), keep=task.keep, tell=task.tell, triangle=task.triangle, strict=task.strict
+    )
     return cover(task.slab, task.blood, task.events, plan, task.progress)
 
 

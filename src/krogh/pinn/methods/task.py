@@ -39,6 +39,8 @@ class Task:
         Where the state of the run is stored, and taken up again.
     triangle : Triangle
         Where rows are reduced, and how.
+    strict : bool
+        Whether to stop at the first window whose equations cannot be solved.
     """
 
     slab: Slab
@@ -50,3 +52,4 @@ class Task:
     tell: Callable[[Stage], None] | None = None
     keep: Keep | None = None
     triangle: Triangle = ON_CPU
+    strict: bool = False

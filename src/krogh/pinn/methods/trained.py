@@ -44,7 +44,8 @@ _STALL, _LOWERED = 6, 0.9
 def run(task: Task) -> list[Trained]:
     """Return the windows of a run; a small pilot run by least squares finds how large the concentrations are."""
     pilot = cover(task.slab, task.blood, task.events, Plan(math.inf, _PILOT, task.seed))
-    plan = Plan(task.tol, _NEURONS, task.seed, levels_of(pilot), _draw, _Trainer(task).fit, task.keep, task.tell, task.triangle)
+    plan = Plan(task.tol, _NEURONS, task.seed, levels_of(pilot), _draw, _Trainer(task).fit, task.keep, task.tell, task.triangle,
+                task.strict)  # fmt: skip
     return cover(task.slab, task.blood, task.events, plan, task.progress)
 
 
