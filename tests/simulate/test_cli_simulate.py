@@ -199,6 +199,18 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from krogh.cli.main import main; main()", "simulate", *arguments]
 
 
+def _let_work(process, cpu_s):
+    """Wait until a process has spent `cpu_s` seconds of processor time: on a busy machine it may still be starting up."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        time.sleep(cpu_s)
+    while stat.exists() and process.poll() is None:
+        spent = sum(map(int, stat.read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        if spent >= cpu_s:
+            return
+        time.sleep(0.05)
+
+
 def test_interrupt_leaves_earlier_results_and_no_scraps(tmp_path):
     out = tmp_path / "run"
     short = [*FAST, "--out", str(out), "--overwrite"]
@@ -218,7 +230,7 @@ def test_interrupt_leaves_earlier_results_and_no_scraps(tmp_path):
         "--overwrite",
     ]
     process = subprocess.Popen(command(*long), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
+    _let_work(process, 5.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
