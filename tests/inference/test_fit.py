@@ -109,3 +109,18 @@ def test_a_model_without_a_finite_prediction_is_refused():
 def test_bounds_that_hold_nothing_are_refused():
     with pytest.raises(InputError, match="bounds of a"):
         dataclasses.replace(decay_target(data()), low=np.array([1.0, -1.0]), high=np.array([0.0, 1.0]))
+
+
+def test_a_start_without_a_prediction_is_refused_at_once():
+    asked = []
+
+    def predict(theta):
+        asked.append(theta)
+        return np.full((len(theta), T.size), np.nan)
+
+    target = dataclasses.replace(decay_target(data()), predict=predict)
+    for scan in (0, 8):
+        asked.clear()
+        with pytest.raises(InputError, match="no finite prediction"):
+            fit(target, np.zeros(2), scan=scan)
+        assert len(asked) == 1

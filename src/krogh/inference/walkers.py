@@ -100,6 +100,7 @@ class Walkers:
                 self._starts[i] = points[1:][[np.nanargmin(rivals)]]
         self._plan(place)
         done = self.converged[place] | (self._damping[place] > _HOPELESS) | (self.used[place] >= self.most)
+        done |= ~np.isfinite(self.at.value[place])  # nothing leads away from there
         done &= [i not in self._starts for i in place]
         self.walking[place[done]] = False
         return place[done]

@@ -166,11 +166,8 @@ class Operator:
         np.copyto(node, self._straight_node)
         for crossing, fluxes in zip(self._curved, met, strict=True):  # elsewhere the flows are linear
             edges, area = crossing.span, crossing.area
-            for straight, slopes, sign, which in ((self._straight_tail, tail, area, 2), (self._straight_head, head, -area, 3)):
-                total = fluxes[0][which]
-                for flux in fluxes[1:]:
-                    total = total + flux[which]
-                slopes[..., edges] = straight[..., edges] + sign * total
+            tail[..., edges] = self._straight_tail[..., edges] + area * sum(f.d_blood for f in fluxes)
+            head[..., edges] = self._straight_head[..., edges] - area * sum(f.d_brain for f in fluxes)
         self._add_slopes(node, u, saturable=True)
         return Slopes(tail, head, node, coupled=False)
 

@@ -15,8 +15,8 @@ def grown(r: LayerRows, lag_s: float) -> np.ndarray:
     """Return how far the terms of the moving time count, 0..1: all but the first instants after a dose.
 
     Before some 30 D / (C v2), with the capacity C of the layer (15 ms for a small molecule in water), drug spreads along the
-    vessel as fast as the blood's front moves, over a micrometre; the terms cannot be iterated there, and what they move is next
-    to nothing.
+    vessel as fast as the blood's front moves, over a micrometre; the terms cannot be iterated there. What they move is next to
+    nothing, but for a layer that holds little, where this lasts for seconds.
     """
     since = r.t + r.columns.clock.offset_s
     return (since / (since + _LAGS * lag_s)) ** 2
