@@ -1,19 +1,18 @@
 """The posterior of a region: draws of priors follow their density, sums over atoms are those of the kernels, moments are kept."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
 from krogh.fexi.benchmark_tissues import draw_two_tissues
-from krogh.fexi.learned.dictionary import finer
+from krogh.fexi.learned.graded import graded
 from krogh.fexi.learned.hyperposterior import Draws, draw_priors
 from krogh.fexi.learned.hyperprior import WIDTH_SD, WIDTH_SPREAD, move
 from krogh.fexi.learned.occam import log_change
-from krogh.fexi.learned.posterior import Problem
-from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u
-from krogh.fexi.learned.regions import RegionPosterior, _Sums, region_posterior
+from krogh.fexi.learned.posterior import Problem, posterior
+from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u, uniform_prior
+from krogh.fexi.learned.region_sums import RegionSums
+from krogh.fexi.learned.regions import RegionPosterior, region_posterior
 from krogh.fexi.learned.scan import prepare_scan
 from krogh.fexi.models.axr import AxrModel
 from krogh.fexi.noise import add_noise
@@ -74,7 +73,7 @@ def test_sums_over_atoms_are_those_of_the_kernels(known):
     expected = np.transpose([(p / p.sum(axis=0)) @ g.weight for p, g in zip(parts, priors, strict=True)])
     np.testing.assert_allclose(mass, expected, rtol=1e-6, atol=1e-12)
     exact = np.array([problem.expected_masses(np.log(w))[0] for w in expected.T])
-    np.testing.assert_allclose(np.diff(_Sums(problem, 1).log_evidence(priors)), np.diff(exact), atol=1e-4)
+    np.testing.assert_allclose(np.diff(RegionSums(problem, 1).log_evidence(priors)), np.diff(exact), atol=1e-4)
 
 
 def priors_of_the_hyperprior(count: int, rng: np.random.Generator) -> list[MixturePrior]:
@@ -105,20 +104,12 @@ def test_regions_next_to_bounds_hold_their_mean_where_their_prior_is_known():
     assert np.all((chi2.ppf(1e-3, 80) < spread) & (spread < chi2.isf(1e-3, 80)))
 
 
-def test_a_gaussian_keeps_its_weight_and_most_their_mean_wherever_they_lie():
-    """On 24 even cells a sum that is normalised as a whole takes a tenth of the weight from every second one."""
-    rng, low, width = np.random.default_rng(7), NARROW.bounds[:, 0], np.ptp(NARROW.bounds, axis=1)
-    priors, signals = priors_of_the_hyperprior(100, rng), draw_two_tissues(200, snr=50.0).signals
-    grid = prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series").dictionary()
-    even = dataclasses.replace(grid, edges=tuple(np.linspace(*b, 25) for b in NARROW.bounds))
-    grid, weight = finer(even, NARROW, PROTOCOL), np.array([g.weight[1] for g in priors])
-    mass = grid.gaussians(priors)
-    np.testing.assert_allclose(mass.sum(axis=0), weight, rtol=1e-5)
-    nodes, share = np.polynomial.hermite_e.hermegauss(41)
-    u = np.array([g.mean[0] + np.sqrt(np.diag(g.cov[0])) * nodes[:, None] for g in priors])
-    exact = np.einsum("n,dnp->dp", share / share.sum(), (to_theta(u, NARROW.bounds) - low) / width)
-    error = np.abs((mass / weight).T @ ((grid.theta - low) / width) - exact)
-    assert np.quantile(error, 0.9) < 0.01
+def test_draws_keep_their_weight_on_a_dictionary_for_all_of_them():
+    """Also those that the cells do not follow, next to a bound and narrow."""
+    rng, signals = np.random.default_rng(7), draw_two_tissues(200, snr=50.0).signals
+    priors = priors_of_the_hyperprior(100, rng)
+    grid = graded(prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series").dictionary(), priors)
+    np.testing.assert_allclose(grid.gaussians(priors).sum(axis=0), [g.weight[1] for g in priors], rtol=1e-5)
 
 
 def test_quantiles_of_a_mixture_of_betas():
@@ -149,3 +140,13 @@ def test_two_voxels_have_a_region_and_threads_change_nothing():
     assert np.all((MODEL.bounds[:, 0] < low) & (low < found.mean) & (found.mean < high) & (high < MODEL.bounds[:, 1]))
     assert high[2] - low[2] > 5.0  # two voxels at SNR 50 do not hold an exchange rate
     np.testing.assert_array_equal(region_posterior(MODEL, PROTOCOL, problem, data.signals, threads=2).means, found.means)
+
+
+def test_a_region_under_the_background_alone():
+    data = draw_two_tissues(20, snr=50.0)
+    scan = prepare_scan(MODEL, PROTOCOL, data.signals, 0.02, "per-series")
+    problem = scan.problem(scan.dictionary(), np.arange(20))
+    found = region_posterior(MODEL, PROTOCOL, problem, data.signals, prior=uniform_prior(MODEL.bounds))
+    each = posterior(problem, uniform_prior(MODEL.bounds))
+    np.testing.assert_allclose(found.mean, each.mean.mean(axis=0), rtol=0.01)  # but for the flat S0
+    np.testing.assert_allclose(found.sd, np.sqrt(np.square(each.sd).sum(axis=0)) / 20, rtol=0.01)

@@ -18,7 +18,7 @@ from krogh.fexi.learned.local import LocalPriors, local_posterior
 from krogh.fexi.learned.neighbours import Neighbours
 from krogh.fexi.learned.posterior import posterior
 from krogh.fexi.learned.scan import prepare_scan
-from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, scan_priors
+from krogh.fexi.learned.scan_prior import PriorChoice, facts, group_rows, problem_under, scan_priors
 from krogh.fexi.learned.smooth import check_smooth, smooth_priors
 from krogh.fexi.precision import check_identifiable
 from krogh.fexi.protocol import Protocol
@@ -106,7 +106,7 @@ def fit(
         extra, notes = {**extra, "sharing": shared}, (*notes, *words)
     parts = []
     for label, rows in groups.items():
-        problem, ranked = scan.problem(chosen, rows), None if at is None else at[rows]
+        problem, ranked = problem_under(priors[label], scan, chosen, rows), None if at is None else at[rows]
         if smooth is None:
             parts.append((rows, posterior(problem, priors[label].predictive, at=ranked, threads=threads)))
         else:
@@ -142,4 +142,4 @@ def prepare(
     found = scan_priors(
         scan, grid, group_rows(scan, labels), prior, max_components=max_components, threads=threads, progress=progress
     )
-    return {"prior": {label: p.predictive if smooth is None else p for label, p in found.items()}, "grid": grid}
+    return {"prior": found, "grid": grid}

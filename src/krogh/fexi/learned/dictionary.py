@@ -21,14 +21,12 @@ from krogh.fexi.learned.prior import MixturePrior, log_uniform, to_u
 from krogh.fexi.precision import fisher
 from krogh.fexi.protocol import Protocol
 
-__all__ = ["MAX_ATOMS", "Dictionary", "build_dictionary", "finer"]
+__all__ = ["MAX_ATOMS", "SPACING", "Dictionary", "assemble", "build_dictionary"]
 
 FloatArray = NDArray[np.float64]
 MAX_ATOMS = 400_000
-_SPACING = 1.3
+SPACING = 1.3
 _MIN_NODES = 20
-#: Of :func:`finer`: the width of a cell on the logit scale, and the least one in parts of the bounds.
-_LOGIT_STEP, _LEAST = 0.45, 0.003
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,8 @@ class Dictionary:
 
     Attributes
     ----------
+    model, protocol : SignalModel, Protocol
+        What the signals are of.
     edges : tuple of array [node + 1]
         Cell edges along each parameter, SI.
     theta, u : arrays [atom, param]
@@ -53,7 +53,8 @@ class Dictionary:
         First sorted volume of each series, and the end.
     """
 
-    bounds: FloatArray
+    model: SignalModel
+    protocol: Protocol
     edges: tuple[FloatArray, ...]
     theta: FloatArray
     u: FloatArray
@@ -62,6 +63,11 @@ class Dictionary:
     shape: FloatArray
     order: NDArray[np.int64]
     pointer: NDArray[np.int64]
+
+    @property
+    def bounds(self) -> FloatArray:
+        """Bounds of the parameters [param, 2]."""
+        return self.model.bounds
 
     @property
     def n_atoms(self) -> int:
@@ -111,7 +117,7 @@ def _steps(
         moved = theta.copy()
         moved[:, p] = value
         information = fisher(model, protocol, moved, level, np.ones(protocol.n_volumes), s0_free=not known)[:, p, p]
-        steps[i] = _SPACING / math.sqrt(max(float(np.quantile(information, 0.9)), 1e-300))
+        steps[i] = SPACING / math.sqrt(max(float(np.quantile(information, 0.9)), 1e-300))
     return steps
 
 
@@ -146,7 +152,7 @@ def build_dictionary(
         on_bound = np.mean((typical[:, p] < low + 1e-6 * width) | (typical[:, p] > high - 1e-6 * width))
         if on_bound < 0.02 and typical.shape[0] >= 100:
             inner = np.quantile(typical[:, p], [0.001, 0.999])
-            margin = np.interp(inner, at, step) * 4 / _SPACING
+            margin = np.interp(inner, at, step) * 4 / SPACING
             low, high = max(low, inner[0] - margin[0]), min(high, inner[1] + margin[1])
         step = np.minimum(step, 0.05 * width)
         if model.units[p] == "1/s":  # rates are spread over a ratio scale: resolve the small ones
@@ -158,25 +164,12 @@ def build_dictionary(
             "dictionary", got=f"{math.prod(sizes):,} tissues needed at this SNR", expected=f"at most {MAX_ATOMS:,}",
             hint="least squares (nlls) is as good at such an SNR; or use narrower bounds",
         )  # fmt: skip
-    return _assemble(model, protocol, bounds, tuple(axes))
+    return assemble(model, protocol, tuple(axes))
 
 
-def finer(grid: Dictionary, model: SignalModel, protocol: Protocol) -> Dictionary:
-    """Return `grid` with cells that are narrow beside a Gaussian on the logit scale also next to the bounds.
-
-    They are at most 0.45 wide there and 0.3 % of the bounds, nearer than which the signal does not tell one value from another.
-    """
-    axes = []
-    for edges, (low, high) in zip(grid.edges, grid.bounds, strict=True):
-        at = np.linspace(edges[0], edges[-1], 401)
-        x = (at - low) / (high - low)
-        step = np.diff(edges)[np.clip(np.searchsorted(edges, at) - 1, 0, edges.size - 2)]
-        step = np.minimum(step, (high - low) * (_LOGIT_STEP * x * (1 - x) + _LEAST))
-        axes.append(_axis(edges[0], edges[-1], step, at))
-    return _assemble(model, protocol, grid.bounds, tuple(axes))
-
-
-def _assemble(model: SignalModel, protocol: Protocol, bounds: FloatArray, edges: tuple[FloatArray, ...]) -> Dictionary:
+def assemble(model: SignalModel, protocol: Protocol, edges: tuple[FloatArray, ...]) -> Dictionary:
+    """Return the dictionary whose cells lie between `edges` of each parameter."""
+    bounds = model.bounds
     centres = [0.5 * (e[1:] + e[:-1]) for e in edges]
     grids = np.meshgrid(*[np.arange(c.size) for c in centres], indexing="ij")
     index = np.stack([g.reshape(-1) for g in grids]).astype(np.int32)
@@ -189,5 +182,6 @@ def _assemble(model: SignalModel, protocol: Protocol, bounds: FloatArray, edges:
     shape = np.concatenate([model.shape(part, protocol) for part in np.array_split(theta, 1 + theta.shape[0] // 20000)])
     log_volume = np.sum(np.log(cell) - np.log(x * (1 - x)), axis=1)
     return Dictionary(
-        bounds, edges, theta, to_u(theta, bounds), index, log_volume, np.ascontiguousarray(shape[:, order].T), order, pointer
-    )
+        model, protocol, edges, theta, to_u(theta, bounds), index, log_volume, np.ascontiguousarray(shape[:, order].T), order,
+        pointer,
+    )  # fmt: skip

@@ -1,15 +1,14 @@
 """Draw priors from what voxels leave open about them: importance sampling around the most probable one, then a walk if needed.
 
-With phi the numbers of a mixture in the coordinates z of :mod:`krogh.fexi.learned.hyperprior` around the most probable one,
+In the coordinates z of :mod:`krogh.fexi.learned.coordinates` what is left open of the prior phi of one Gaussian is
 
-    p(z | Y) ~ prod_v L_v(phi(z)) h(phi(z)) prod_p x_p^-1/2 (1 - x_p)^-1/2 |d (mean, log SDs, correlations) / d z|
+    p(z | Y) ~ prod_v L_v(phi(z)) exp(-|z|^2 / 2).
 
-with x the medians within their bounds: their density is the arcsine law, Jeffreys' for a proportion, in place of the uniform one
-of h, which draws the mean of a few voxels towards the middle of the bounds. It is drawn in rounds from multivariate t
-distributions, the first with the curvature at the top, the others with the moments of the draws so far; every draw is weighted by
-the mean density of all rounds (adaptive multiple importance sampling, Cornuet 2012, 10.1111/j.1467-9469.2011.00756.x). A few
-dozen voxels may leave a distribution that is far from any t: where the draws stay worth too few independent ones, a population
-drawn from them walks by differential evolution (ter Braak 2006, 10.1007/s11222-006-8769-1), which needs no shape.
+It is drawn in rounds from multivariate t distributions, the first with the curvature at the top, the others with the moments of
+the draws so far; every draw is weighted by the mean density of all rounds (adaptive multiple importance sampling, Cornuet 2012,
+10.1111/j.1467-9469.2011.00756.x). A few dozen voxels may leave a distribution that is far from any t: where the draws stay worth
+too few independent ones, a population drawn from them walks by differential evolution (ter Braak 2006,
+10.1007/s11222-006-8769-1), which needs no shape.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, ndtri
 from scipy.stats import chi2, qmc
 
-from krogh.fexi.learned.hyperprior import moves, penalties
-from krogh.fexi.learned.occam import log_change
-from krogh.fexi.learned.prior import MixturePrior, log_uniform
+from krogh.fexi.learned.coordinates import coordinates, prior_at
+from krogh.fexi.learned.hyperprior import moves
+from krogh.fexi.learned.prior import MixturePrior
 
 __all__ = ["Draws", "draw_priors", "normal_priors"]
 
 FloatArray = NDArray[np.float64]
 _FREEDOM, _ROUNDS = 5.0, 4
+_DIFFERENCE = 1e-4
 #: Walkers, and their sweeps; in every fifth a step may lead from one summit to another.
 _WALKERS, _SWEEPS, _JUMP = 128, 48, 5
 
@@ -102,10 +102,11 @@ def draw_priors(
     per_round : int
         Draws of a round, a power of 2.
     """
-    target = _Target(best, log_evidence)
-    size = curvature.shape[0]
+    target, centre = _Target(best.bounds, log_evidence), coordinates([best])[0]
+    size = centre.size
     sobol = qmc.Sobol(size + 1, scramble=True, rng=np.random.default_rng(20240229))
-    rounds = [_Student(np.zeros(size), np.linalg.cholesky(np.linalg.inv(curvature)))]
+    change = _change(best)
+    rounds = [_Student(centre, np.asarray(np.linalg.cholesky(change @ np.linalg.inv(curvature) @ change.T), float))]
     z, log_p = np.empty((0, size)), np.empty(0)
     while True:
         new = rounds[-1].draw(np.clip(sobol.random(per_round), 1e-9, 1 - 1e-9))
@@ -125,19 +126,25 @@ def draw_priors(
 
 @dataclass(frozen=True)
 class _Target:
-    """ln posterior of priors in the coordinates around `best`."""
+    """ln posterior of priors at their coordinates."""
 
-    best: MixturePrior
+    bounds: FloatArray
     log_evidence: Callable[[list[MixturePrior]], FloatArray]
 
     def priors(self, z: FloatArray) -> list[MixturePrior]:
-        return moves(self.best, np.c_[np.zeros(z.shape[0]), z])
+        return prior_at(z, self.bounds)
 
     def __call__(self, z: FloatArray) -> FloatArray:
-        drawn = self.priors(z)
-        means = log_uniform(np.array([g.mean for g in drawn])).sum(axis=-1)
-        value = self.log_evidence(drawn) + penalties(drawn) - 0.5 * means + log_change(self.best, drawn)
+        value = self.log_evidence(self.priors(z)) - 0.5 * np.sum(z**2, axis=1)
         return np.where(np.isfinite(value), value, -np.inf)
+
+
+def _change(best: MixturePrior) -> FloatArray:
+    """Return d z / d step at `best`, of the steps of :func:`krogh.fexi.learned.hyperprior.moves` but the first."""
+    size = coordinates([best]).shape[1]
+    steps = _DIFFERENCE * np.eye(size + 1)[1:]
+    after, before = (coordinates(moves(best, sign * steps)) for sign in (1, -1))
+    return np.asarray((after - before).T / (2 * _DIFFERENCE))
 
 
 def _walk(target: _Target, z: FloatArray, log_p: FloatArray, root: FloatArray) -> FloatArray:

@@ -22,13 +22,18 @@ from krogh.errors import InputError, UsageError
 from krogh.fexi.interface import Flag, Progress
 from krogh.fexi.learned.ascend import Evidence, curvature
 from krogh.fexi.learned.dictionary import Dictionary
+from krogh.fexi.learned.graded import graded
 from krogh.fexi.learned.hyperposterior import normal_priors
 from krogh.fexi.learned.learn import GridEvidence, update_mixture
+from krogh.fexi.learned.posterior import Problem
 from krogh.fexi.learned.prior import MixturePrior, to_u, uniform_prior
 from krogh.fexi.learned.scan import Scan
 from krogh.fexi.learned.start import learn_prior
 
-__all__ = ["PriorChoice", "ScanPrior", "average", "facts", "group_rows", "predictive", "reduced", "scan_prior", "scan_priors"]
+__all__ = [
+    "PriorChoice", "ScanPrior", "average", "facts", "group_rows", "predictive", "problem_under", "reduced", "scan_prior",
+    "scan_priors",
+]  # fmt: skip
 
 FloatArray = NDArray[np.float64]
 LEARN_VOXELS = 100_000
@@ -144,7 +149,13 @@ def scan_prior(
         scan.model, scan.protocol, problem, scan.signals[some], None if scan.s0 is None else scan.s0[some],
         max_components=max_components, threads=threads, progress=progress,
     )  # fmt: skip
-    return ScanPrior(found.prior, predictive(GridEvidence(problem, threads), found.prior), found.converged)
+    fine = problem.on(graded(grid, [found.prior]))
+    return ScanPrior(found.prior, predictive(GridEvidence(fine, threads), found.prior), found.converged)
+
+
+def problem_under(prior: ScanPrior, scan: Scan, grid: Dictionary, rows: NDArray[np.intp]) -> Problem:
+    """Return the problem of the voxels `rows` on a dictionary fine enough for `prior`."""
+    return scan.problem(graded(grid, [prior.best]), rows)
 
 
 def scan_priors(

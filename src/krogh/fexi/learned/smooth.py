@@ -27,7 +27,7 @@ from krogh.fexi.learned.neighbours import Blocks, Neighbours, gather_blocks
 from krogh.fexi.learned.posterior import Problem
 from krogh.fexi.learned.prior import MixturePrior
 from krogh.fexi.learned.scan import Scan
-from krogh.fexi.learned.scan_prior import PriorChoice, ScanPrior, reduced
+from krogh.fexi.learned.scan_prior import PriorChoice, ScanPrior, problem_under, reduced
 
 __all__ = ["Sharing", "check_smooth", "learn_sharing", "local_priors", "sharing_note", "smooth_priors"]
 
@@ -160,7 +160,7 @@ def smooth_priors(
     speaks = (scan.flag == Flag.OK).astype(float)
     for label, rows in groups.items():
         local[label], shared[label] = local_priors(
-            scan.problem(grid, rows), priors[label], smooth.take(rows), speaks[rows], threads=threads
+            problem_under(priors[label], scan, grid, rows), priors[label], smooth.take(rows), speaks[rows], threads=threads
         )
         where = f" (tissue label {label})" if len(groups) > 1 else ""
         notes.append(sharing_note(smooth.fwhm_m, shared[label], scan.model.parameter_names) + where)

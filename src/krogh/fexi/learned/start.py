@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from krogh.fexi.estimators import get_estimator
 from krogh.fexi.interface import Progress, SignalModel
 from krogh.fexi.learned.ascend import Learning
+from krogh.fexi.learned.graded import graded
 from krogh.fexi.learned.hyperprior import WIDTH_SD
 from krogh.fexi.learned.learn import GridEvidence, climb
 from krogh.fexi.learned.occam import log_marginal
@@ -104,7 +105,8 @@ def learn_prior(
 
     Notes
     -----
-    Most of the way is gone on 2,500 and 10,000 of the voxels, and not further where these promise too little.
+    Most of the way is gone on 2,500 and 10,000 of the voxels, and not further where these promise too little; the last of it on
+    cells that are narrow where the prior is.
     """
     n_voxels, n_par = problem.n_voxels, model.bounds.shape[0]
     parts = [problem.take(_even(n_voxels, size)) for size in _STAGES if n_voxels > 2 * size]
@@ -125,8 +127,11 @@ def learn_prior(
             gain, before[i] = _evidence(part, start, threads) - before[i], _evidence(part, start, threads)
             if gain * n_voxels / part.n_voxels < price * each:
                 return best
-        found = climb(problem, start, em_rounds=0 if parts else 3, threads=threads, progress=progress)
-        value = log_marginal(GridEvidence(problem, threads), found.prior)
+        if not parts:
+            start = climb(problem, start, threads=threads, progress=progress).prior
+        fine = problem.on(graded(problem.grid, [start]))
+        found = climb(fine, start, em_rounds=0, threads=threads, progress=progress)
+        value = log_marginal(GridEvidence(fine, threads), found.prior)
         if value <= best_value:
             break
         best, best_value = found, value
