@@ -22,7 +22,7 @@ from krogh.fexi.learned.prior import MixturePrior
 __all__ = ["coordinates", "prior_at"]
 
 FloatArray = NDArray[np.float64]
-_INSIDE = 1e-12
+_INSIDE, _TINY = 1e-12, 1e-300
 _MOST = 1 - 1e-4  # the largest partial correlation: the product of three nearer to 1 is 1 in floating point
 
 
@@ -31,7 +31,7 @@ def prior_at(z: FloatArray, bounds: FloatArray) -> list[MixturePrior]:
     n = bounds.shape[0]
     row, column = np.tril_indices(n, -1)
     mean, log_sd, angle, weight = np.split(z, [n, 2 * n, z.shape[1] - 1], axis=1)
-    u = np.sign(mean) * -2 * np.log(np.tan(0.5 * np.pi * ndtr(-np.abs(mean))))
+    u = np.sign(mean) * -2 * np.log(np.tan(0.5 * np.pi * np.maximum(ndtr(-np.abs(mean)), _TINY)))
     a = 2 + 0.5 * (n - 2 - column)
     partial = np.zeros((len(z), n, n))
     partial[:, row, column] = _MOST * (2 * betaincinv(a, a, ndtr(angle)) - 1)
