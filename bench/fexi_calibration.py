@@ -3,7 +3,7 @@
 The tissues are normal in the parameters themselves, which the prior (Gaussians on the logit scale) cannot hold exactly, or, as
 a check of all but the shape, normal on the logit scale with the same means and, to first order, SDs. Simulation-based
 calibration proper draws the distribution of every scan from the hyperprior. ``run()`` takes about
-half an hour of processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
+an hour of processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def hyperprior(scans: int = 40, n: int = 1000, *, even: bool = True, known: bool
 
 
 def run() -> None:
-    """Print six scans of 10,000 voxels of either kind of tissue and two of 100,000, S0 free and known."""
+    """Print scans of the hyperprior, six of 10,000 voxels of either kind of tissue and two of 100,000, S0 free and known."""
     for known in (True, False):
         for even in (True, False):
             hyperprior(even=even, known=known)

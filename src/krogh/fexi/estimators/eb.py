@@ -76,7 +76,8 @@ def fit(
         Posterior means, ``sd`` (posterior SD), ``interval`` (2.5 to 97.5 % quantiles); ``extra``: ``quantiles`` [voxel, param,
         level] at ``levels``; ``prior`` (of the first label; of each in ``priors``), the most probable one, and ``predictive``
         (``predictives``), averaged over what the scan leaves open about it, which the posteriors are under; ``log_evidence``,
-        ``converged``; ``sharing``, by label, where `smooth` was given. ``cost`` is minus ln evidence.
+        ``converged``; ``grid``, the dictionary for the noise; ``sharing``, by label, where `smooth` was given. ``cost`` is minus
+        ln evidence.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Return the settings ``prior`` (by label) and ``grid`` learned from `signals`, for fits of the same scan in pieces.
 
-    Where neighbours are smoothed over (`smooth` is of the whole scan), ``prior`` is what was learned, for one fit in one piece.
+    Where neighbours are smoothed over (`smooth` is of the whole scan) they are for one fit in one piece.
     """
     check_smooth(smooth, prior)
     scan = prepare_scan(model, protocol, signals, noise_sd, s0)

@@ -3,7 +3,7 @@
 Cells made for the noise alone are wider than a Gaussian of the prior that is narrow, or that lies next to a bound, where a step
 of the parameter is many on the logit scale. A sum over them then gives the voxels of half a cell one value, and intervals hold
 a third of what they say. With c the centre of a Gaussian on an axis of u, s its SD there at given other parameters, and d that of
-the likelihood of a voxel, the cells at u are
+the likelihood of a voxel (or less: that of the first dictionary over 1.3), the cells at u are
 
     1.6 / sqrt(1 / (s^2 + (u - c)^2 / 4) + 1 / d^2)
 
@@ -32,7 +32,8 @@ _NARROW, _MOST, _END = 0.1, 60_000, 14.0
 def graded(grid: Dictionary, priors: Sequence[MixturePrior]) -> Dictionary:
     """Return a dictionary for `priors`, all of as many components, over the range of `grid`, which is made for the noise.
 
-    Of many priors, draws of one, the cells follow the narrower ones. Where that needs more than 60,000 atoms all are wider.
+    Of many priors, draws of one, the cells follow the narrower ones. Where that needs more than 60,000 atoms and more than
+    `grid` has, all are wider.
     """
     if not priors[0].n_components:
         return grid
@@ -42,8 +43,8 @@ def graded(grid: Dictionary, priors: Sequence[MixturePrior]) -> Dictionary:
         _count(edges, bounds, mean[..., p].mean(axis=0), mean[..., p].std(axis=0), sd[:, p])
         for p, (edges, bounds) in enumerate(zip(grid.edges, grid.bounds, strict=True))
     ]
-    wider = 1.0
-    while math.prod(_nodes(count, wider) for _, count in counts) > _MOST:
+    wider, most = 1.0, max(_MOST, grid.n_atoms)
+    while math.prod(_nodes(count, wider) for _, count in counts) > most:
         wider *= 1.05
     axes = []
     for (u, count), old, bounds in zip(counts, grid.edges, grid.bounds, strict=True):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from krogh.fexi.learned.prior import MixturePrior, log_uniform
 
-__all__ = ["WEIGHT_VOXELS", "WIDTH_SD", "move", "moves", "penalties", "penalty", "penalty_slope", "scores"]
+__all__ = ["WEIGHT_VOXELS", "WIDTH_SD", "move", "moves", "penalty", "penalty_slope", "scores"]
 
 FloatArray = NDArray[np.float64]
 WIDTH_SD, WIDTH_SPREAD, WEIGHT_VOXELS = 0.35, 0.6, 2.0
@@ -61,16 +61,10 @@ def moves(prior: MixturePrior, steps: FloatArray) -> list[MixturePrior]:
 
 def penalty(prior: MixturePrior) -> float:
     """Return ln h."""
-    return float(penalties([prior])[0])
-
-
-def penalties(priors: list[MixturePrior]) -> FloatArray:
-    """Return ln h of each of `priors`, of as many components [prior]."""
-    weight, mean, cov = (np.array([getattr(g, name) for g in priors]) for name in ("weight", "mean", "cov"))
-    log_sd = 0.5 * np.log(np.diagonal(cov, axis1=-2, axis2=-1))
-    value = WEIGHT_VOXELS * np.log(weight).sum(axis=-1) + log_uniform(mean).sum(axis=-1)
-    value -= np.sum((log_sd - np.log(WIDTH_SD)) ** 2, axis=(-2, -1)) / (2 * WIDTH_SPREAD**2)
-    return np.asarray(value + _INDEPENDENCE * (np.linalg.slogdet(cov)[1].sum(axis=-1) - 2 * log_sd.sum(axis=(-2, -1))))
+    log_sd = 0.5 * np.log(np.diagonal(prior.cov, axis1=-2, axis2=-1))
+    value = WEIGHT_VOXELS * np.log(prior.weight).sum() + log_uniform(prior.mean).sum()
+    value -= np.sum((log_sd - np.log(WIDTH_SD)) ** 2) / (2 * WIDTH_SPREAD**2)
+    return float(value + _INDEPENDENCE * (np.linalg.slogdet(prior.cov)[1].sum() - 2 * log_sd.sum()))
 
 
 def penalty_slope(prior: MixturePrior) -> tuple[FloatArray, FloatArray]:

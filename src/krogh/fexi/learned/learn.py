@@ -107,7 +107,7 @@ def climb(
     Returns
     -------
     Learning
-        ``converged`` says whether less than 0.1 of ln evidence was left to gain.
+        ``converged`` says whether less than 0.05 of ln evidence was left to gain.
     """
     grid, prior = problem.grid, start
     tell: Callable[[int], None] = lambda i: None if progress is None else progress(i, em_rounds + max_rounds)  # noqa: E731

@@ -33,18 +33,16 @@ def _log_correlations(n: int) -> float:
     return float(np.sum(0.5 * k * np.log(np.pi) + gammaln(2 + 0.5 * (n - 1 - k)) - gammaln(2 + 0.5 * (n - 1))))
 
 
-def log_change(prior: MixturePrior, at: list[MixturePrior]) -> FloatArray:
-    """Return ln of the volume of (means, log SDs, correlations) per volume of the coordinates local to `prior` [moved prior].
+def log_change(prior: MixturePrior) -> float:
+    """Return ln of the volume of (means, log SDs, correlations) per volume of the local coordinates, at `prior`.
 
-    `at` are the moved priors at which it is taken. With the Cholesky roots R of a component of `prior` and T of `at`, SDs s_i and
-    t_i = T_ii / s_i of p parameters it is ``sum_i i ln R_ii + (p - i + 2) ln t_i - (i - 1) ln s_i``: the rows of T in spherical
-    coordinates, and the root of a correlation matrix (Lewandowski 2009).
+    With the Cholesky root R and the SDs s of a component of p parameters it is
+    ``sum_i i ln R_ii + (p - i + 2) ln(R_ii / s_i) - (i - 1) ln s_i``: the rows of R in spherical coordinates, and the root of a
+    correlation matrix (Lewandowski 2009).
     """
-    root, moved = np.linalg.cholesky(prior.cov), np.linalg.cholesky(np.array([g.cov for g in at]))
-    sd, i = np.sqrt(np.sum(moved**2, axis=-1)), np.arange(1, prior.bounds.shape[0] + 1)
-    at_root, at_moved = (np.diagonal(a, axis1=-2, axis2=-1) for a in (root, moved))
-    angles = (i[::-1] + 1) * np.log(at_moved / sd) - (i - 1) * np.log(sd)
-    return np.asarray(np.sum(i * np.log(at_root) + angles, axis=(-2, -1)))
+    root, i = np.linalg.cholesky(prior.cov), np.arange(1, prior.bounds.shape[0] + 1)
+    sd, at = np.sqrt(np.sum(root**2, axis=-1)), np.diagonal(root, axis1=-2, axis2=-1)
+    return float(np.sum(i * np.log(at) + (i[::-1] + 1) * np.log(at / sd) - (i - 1) * np.log(sd)))
 
 
 def hyperprior_density(prior: MixturePrior) -> float:
@@ -52,7 +50,7 @@ def hyperprior_density(prior: MixturePrior) -> float:
     n, n_par = prior.weight.size, prior.bounds.shape[0]
     each = n_par * math.log(WIDTH_SPREAD * math.sqrt(2 * math.pi)) + _log_correlations(n_par)
     weights = float(gammaln(n * WEIGHT_VOXELS) - n * gammaln(WEIGHT_VOXELS))
-    return penalty(prior) + weights - prior.n_components * each + float(log_change(prior, [prior])[0])
+    return penalty(prior) + weights - prior.n_components * each + log_change(prior)
 
 
 def log_marginal(evidence: Evidence, prior: MixturePrior) -> float:

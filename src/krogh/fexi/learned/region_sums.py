@@ -94,7 +94,8 @@ class RegionSums:
         def reduce(p: _Part) -> FloatArray:
             pairs = zip(features, p.background.T[1:], strict=True)
             sums = np.stack([(p.likely * f) @ mass + b[:, None] * weight for f, b in pairs])
-            first, second = np.split(sums[1:] / sums[0], [n_par])
+            with np.errstate(invalid="ignore"):  # NaN where a given prior holds nothing that a voxel could be
+                first, second = np.split(sums[1:] / sums[0], [n_par])
             return np.stack([first.sum(axis=1), np.maximum(second - first**2, 0).sum(axis=1)])
 
         first, variance = self._reduce(reduce)

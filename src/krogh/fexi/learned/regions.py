@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, ndtr
 
+from krogh.errors import InputError
 from krogh.fexi.interface import SignalModel
 from krogh.fexi.learned.ascend import curvature
 from krogh.fexi.learned.graded import graded
@@ -48,7 +49,7 @@ class RegionPosterior:
     means, sds : arrays [draw, param]
         Posterior mean and SD of the mean over the voxels under each prior.
     prior : MixturePrior
-        The most probable one.
+        The most probable one (medians even between the bounds).
     worth : float
         Independent draws that the draws of the prior are worth.
     """
@@ -116,6 +117,11 @@ def region_posterior(
         Their S0 where it is known.
     prior : MixturePrior, optional
         Their prior where it is known; otherwise it is drawn from what they leave open about it.
+
+    Raises
+    ------
+    InputError
+        If a given `prior` holds no tissue that these voxels could be.
     """
     if prior is None:
         start = first_guess(model, protocol, signals, s0, n_components=1)
@@ -124,6 +130,8 @@ def region_posterior(
         some, converged = Draws([prior], np.ones(1), 1.0), True
         sums = RegionSums(problem.on(graded(problem.grid, [prior])), threads)
     means, sds = sums.moments(some)
+    if not np.isfinite(means).all():
+        raise InputError("prior", got="one without any tissue that these voxels could be", expected="one with a background")
     return RegionPosterior(problem.n_voxels, some.share, means, sds, model.bounds, prior, converged, some.worth)
 
 

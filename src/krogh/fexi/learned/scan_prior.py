@@ -154,7 +154,7 @@ def scan_prior(
 
 
 def problem_under(prior: ScanPrior, scan: Scan, grid: Dictionary, rows: NDArray[np.intp]) -> Problem:
-    """Return the problem of the voxels `rows` on a dictionary fine enough for `prior`."""
+    """Return the problem of the voxels `rows` on a dictionary fine enough for the most probable of `prior`."""
     return scan.problem(graded(grid, [prior.best]), rows)
 
 
