@@ -2,7 +2,7 @@
 
 Regions of n voxels are simulated with the tissue of a lesion (AXR 5.0 +- 0.5 1/s) or of its surroundings (2.5 +- 0.25 1/s). One
 is seen where the 95 % interval of its AXR excludes 2.5 1/s; half of them can be where 1.96 SD of the bound is the difference.
-``run()`` takes about two minutes of processor time.
+``run()`` takes about eight minutes of processor time.
 """
 
 from __future__ import annotations
