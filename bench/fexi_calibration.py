@@ -2,8 +2,8 @@
 
 The tissues are normal in the parameters themselves, which the prior (Gaussians on the logit scale) cannot hold exactly, or, as
 a check of all but the shape, normal on the logit scale with the same means and, to first order, SDs. Simulation-based
-calibration proper draws the distribution of every scan from the hyperprior. ``run()`` takes about
-an hour of processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
+calibration proper draws the distribution of every scan from the hyperprior. ``run()`` takes about an hour of
+processor time; ``size("per-series", 100_000, range(1))`` is one of its lines.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ from scipy.stats import chi2
 
 from krogh.errors import InputError
 from krogh.fexi.benchmark_tissues import draw_two_tissues
+from krogh.fexi.learned.coordinates import prior_at
 from krogh.fexi.learned.graded import graded
 from krogh.fexi.learned.hyperposterior import Draws, draw_priors
 from krogh.fexi.learned.hyperprior import WIDTH_SD, WIDTH_SPREAD, move
 from krogh.fexi.learned.posterior import Problem, posterior
-from krogh.fexi.learned.prior import MixturePrior, to_theta, to_u, uniform_prior
+from krogh.fexi.learned.prior import MixturePrior, to_theta, uniform_prior
 from krogh.fexi.learned.region_sums import RegionSums
 from krogh.fexi.learned.regions import RegionPosterior, region_posterior
 from krogh.fexi.learned.scan import prepare_scan
@@ -64,22 +65,10 @@ def test_sums_over_atoms_are_those_of_the_kernels(known):
     np.testing.assert_allclose(np.diff(RegionSums(problem, 1).log_evidence(priors)), np.diff(exact), atol=1e-4)
 
 
-def priors_of_the_hyperprior(count: int, rng: np.random.Generator) -> list[MixturePrior]:
-    found = []
-    while len(found) < count:
-        a, b, c = r = rng.uniform(-1, 1, 3)
-        if rng.random() < 1 + 2 * a * b * c - r @ r:
-            mean = to_u(NARROW.bounds[:, 0] + np.ptp(NARROW.bounds, axis=1) * rng.beta(0.5, 0.5, 3), NARROW.bounds)
-            sd = WIDTH_SD * np.exp(WIDTH_SPREAD * rng.standard_normal(3))
-            cov = np.array([[1, a, b], [a, 1, c], [b, c, 1]]) * np.outer(sd, sd)
-            found.append(MixturePrior(NARROW.bounds, rng.dirichlet([2.0, 2.0]), mean[None], cov[None]))
-    return found
-
-
 def test_regions_next_to_bounds_hold_their_mean_where_their_prior_is_known():
     """On cells made for the signal alone narrow Gaussians next to bounds lost their mass, and errors were 2.7 SD."""
     rng, n, z = np.random.default_rng(6), 12, []
-    priors = priors_of_the_hyperprior(80, rng)
+    priors = prior_at(rng.standard_normal((80, 10)), NARROW.bounds)
     truth = np.stack([g.draw(n, rng) for g in priors])
     signals = add_noise(NARROW.shape(truth.reshape(-1, 3), PROTOCOL), 0.02, rng)
     scan = prepare_scan(NARROW, PROTOCOL, signals, 0.02, "per-series")

@@ -2,8 +2,8 @@
 
 Cells made for the noise alone are wider than a Gaussian of the prior that is narrow, or that lies next to a bound, where a step
 of the parameter is many on the logit scale. A sum over them then gives the voxels of half a cell one value, and intervals hold
-a third of what they say. With c the centre of a Gaussian on an axis of u, s its SD there at given other parameters, and d that of
-the likelihood of a voxel (or less: that of the first dictionary over 1.3), the cells at u are
+as little as a fifth of what they say. With c the centre of a Gaussian on an axis of u, s its SD there at given other parameters,
+and d that of the likelihood of a voxel (or less: that of the first dictionary over 1.3), the cells at u are
 
     1.6 / sqrt(1 / (s^2 + (u - c)^2 / 4) + 1 / d^2)
 
